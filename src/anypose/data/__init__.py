@@ -1,0 +1,1 @@
+"""Data sets as lists of `Sample`: one file, one data set."""

@@ -1,0 +1,293 @@
+"""COCO keypoint files: one JSON and a folder of pictures become a list of `Sample`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anypose.data.sample import DataError, DataWarning, Sample
+from anypose.masks import Masks
+from anypose.people import People
+from anypose.skeleton import COCO17, Skeleton
+
+FAULTS_SHOWN = 20
+
+
+def read(
+    json_path: str | Path,
+    images_dir: str | Path,
+    skeleton: Skeleton = COCO17,
+    *,
+    strict: bool = True,
+) -> list[Sample]:
+    """Read a COCO keypoint file; pictures are listed, not opened, and masks stay compressed.
+
+    Beside COCO's own fields it reads `captions` and `has_masks` of a picture (`has_masks` false:
+    keypoints only, not everybody is listed) and `caption` of an annotation. Regions with `iscrowd`
+    become `Sample.crowds`. Categories other than the person are left out.
+
+    Args:
+        json_path: the file.
+        images_dir: the folder that `file_name` is relative to.
+        skeleton: what the keypoints are; their number and, where the file states them, their names
+            must agree.
+        strict: raise at any fault. Otherwise faulty entries are skipped, a `DataWarning` counts and
+            names them, and a picture that lost a person is no longer `fully_labelled`.
+
+    Returns:
+        One sample for each picture, in the order of the file, those without people among them.
+
+    Raises:
+        DataError: the file cannot be read at all or, when strict, holds faults; all are collected,
+            the first 20 are in the message and every one in `.faults`.
+    """
+    json_path, images_dir = Path(json_path), Path(images_dir)
+    content = _load(json_path)
+    faults: list[str] = []
+    people_ids = _person_categories(content.get("categories"), skeleton, faults)
+    images = _images(content["images"], images_dir, faults)
+    grouped, damaged = _annotations(content["annotations"], images, people_ids, skeleton, faults)
+    if faults:
+        _report(json_path, faults, strict)
+    return [
+        _sample(image, images_dir, grouped.get(key, []), skeleton, complete=key not in damaged)
+        for key, image in images.items()
+    ]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: byte {error.start}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}; expected a COCO object with images")
+    for key in ("images", "annotations"):
+        if not isinstance(content.get(key), list):
+            raise DataError(f'{path} has no list "{key}"; expected a COCO keypoint file')
+    return content
+
+
+def _report(path: Path, faults: list[str], strict: bool) -> None:
+    shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
+    more = f"\n  and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+    count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+    if strict:
+        raise DataError(f"{path} has {count}:{shown}{more}", tuple(faults))
+    warnings.warn(f"{path}: skipped what has {count}:{shown}{more}", DataWarning, stacklevel=3)
+
+
+def _person_categories(categories: Any, skeleton: Skeleton, faults: list[str]) -> set[Any] | None:
+    """Ids of the person category, or None where the file names no categories (all are people)."""
+    if not isinstance(categories, list) or not categories:
+        return None
+    people = [c for c in categories if isinstance(c, dict) and c.get("name") == "person"]
+    if not people:
+        faults.append('categories: none is named "person"')
+    for category in people:
+        names = category.get("keypoints")
+        if names and tuple(names) != tuple(skeleton.keypoints):
+            faults.append(
+                f"category {category.get('id')}: keypoints are {', '.join(map(str, names))}; expected those "
+                f"of {skeleton.name}: {', '.join(skeleton.keypoints)}"
+            )
+    return {category.get("id") for category in people}
+
+
+def _images(records: list[Any], folder: Path, faults: list[str]) -> dict[Any, dict[str, Any]]:
+    """Sound image records by id."""
+    # One listing instead of a stat for each of thousands of pictures.
+    try:
+        present = {entry.name for entry in os.scandir(folder)}
+    except OSError as error:
+        raise DataError(f"cannot read the folder of pictures {folder}: {error.strerror or error}") from error
+    images: dict[Any, dict[str, Any]] = {}
+    for position, record in enumerate(records):
+        fault = _image_fault(record, images)
+        if (
+            fault is None
+            and record["file_name"] not in present
+            and not (folder / record["file_name"]).is_file()
+        ):
+            fault = f"picture {record['file_name']} is not in {folder}"
+        if fault is None:
+            images[record["id"]] = record
+        else:
+            known = isinstance(record, dict) and "id" in record
+            faults.append(f"image {record['id']}: {fault}" if known else f"images[{position}]: {fault}")
+    return images
+
+
+def _image_fault(record: Any, seen: dict[Any, Any]) -> str | None:
+    if not isinstance(record, dict):
+        return f"is a {type(record).__name__}, expected an object"
+    if not isinstance(record.get("id"), int | str):
+        return "has no id"
+    if record["id"] in seen:
+        return "is listed twice"
+    if not isinstance(record.get("file_name"), str) or not record["file_name"]:
+        return "has no file_name"
+    for side in ("width", "height"):
+        value = record.get(side)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            return f"{side} is {value!r}, expected a positive whole number"
+    captions = record.get("captions") or []
+    if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
+        return "captions is not a list of sentences"
+    return None
+
+
+def _annotations(
+    records: list[Any],
+    images: dict[Any, dict[str, Any]],
+    people: set[Any] | None,
+    skeleton: Skeleton,
+    faults: list[str],
+) -> tuple[dict[Any, list[dict[str, Any]]], set[Any]]:
+    """Sound annotations by image id, and the ids of the images that lost one."""
+    grouped: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    damaged: set[Any] = set()
+    listed = Counter(r.get("id") for r in records if isinstance(r, dict) and isinstance(r.get("id"), int))
+    for position, record in enumerate(records):
+        if not isinstance(record, dict):
+            faults.append(f"annotations[{position}]: is a {type(record).__name__}, expected an object")
+            continue
+        if people is not None and record.get("category_id") not in people:
+            continue
+        key = record.get("image_id")
+        image = images.get(key) if isinstance(key, int | str) else None
+        fault = f"is of image {key!r}, which is not listed or not sound" if image is None else None
+        if not isinstance(record.get("id"), int):
+            fault = f"id is {record.get('id')!r}, expected a whole number"
+        elif listed[record["id"]] > 1:
+            fault = "the id is used more than once"
+        fault = fault or _annotation_fault(record, image or {}, skeleton)
+        if fault is None:
+            grouped[key].append(record)
+            continue
+        if image is not None:
+            damaged.add(key)
+        faults.append(f"annotation {record.get('id', f'number {position}')}: {fault}")
+    return grouped, damaged
+
+
+def _annotation_fault(record: dict[str, Any], image: dict[str, Any], skeleton: Skeleton) -> str | None:
+    box: Any = record.get("bbox")
+    if not _numbers(box) or len(box) != 4:
+        return f"bbox is {box!r}, expected 4 finite numbers x, y, width, height"
+    if box[2] <= 0 or box[3] <= 0:
+        return f"bbox is {box!r}, expected width and height above 0"
+    area = record.get("area")
+    if area is not None and not (_numbers([area]) and area >= 0):
+        return f"area is {area!r}, expected a number of square pixels"
+    if record.get("iscrowd", 0) not in (0, 1):
+        return f"iscrowd is {record['iscrowd']!r}, expected 0 or 1"
+    keypoints = record.get("keypoints")
+    if keypoints is not None and not record.get("iscrowd"):
+        if not _numbers(keypoints) or len(keypoints) != 3 * len(skeleton):
+            length = f"has {len(keypoints)} entries" if isinstance(keypoints, list) else f"is {keypoints!r}"
+            return f"keypoints {length}, expected {3 * len(skeleton)} finite numbers ({skeleton.name})"
+        if not set(keypoints[2::3]) <= {0, 1, 2}:
+            states = sorted(set(keypoints[2::3]) - {0, 1, 2})
+            return f"a keypoint's visibility is {states[0]!r}, expected 0, 1 or 2"
+    caption = record.get("caption")
+    if caption is not None and (not isinstance(caption, str) or not caption.strip()):
+        return f"caption is {caption!r}, expected a sentence"
+    return _segmentation_fault(record.get("segmentation"), (image["height"], image["width"]))
+
+
+def _segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str | None:
+    if segmentation is None or segmentation == []:
+        return None
+    if isinstance(segmentation, list):
+        for polygon in segmentation:
+            if not _numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
+                return "a polygon of the segmentation is not a list of at least 3 finite x, y pairs"
+        return None
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
+        return "segmentation is neither polygons nor run lengths with size and counts"
+    if segmentation["size"] != list(size):
+        return f"the mask is of size {segmentation['size']}, the picture [height, width] is {list(size)}"
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        if not _numbers(counts) or any(count < 0 or count != int(count) for count in counts):
+            return "the mask's counts are not whole numbers"
+        if sum(counts) != size[0] * size[1]:
+            return f"the mask's run lengths sum to {sum(counts)}, expected {size[0] * size[1]}"
+    elif not isinstance(counts, str) or not counts:
+        return "the mask's counts are neither a list of run lengths nor a compressed string"
+    return None
+
+
+def _numbers(values: Any) -> bool:
+    """Whether this is a list of finite numbers (JSON's true is not one)."""
+    if not isinstance(values, list):
+        return False
+    try:
+        return math.isfinite(math.fsum(values)) and bool not in map(type, values)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _sample(
+    image: dict[str, Any],
+    folder: Path,
+    records: list[dict[str, Any]],
+    skeleton: Skeleton,
+    complete: bool,
+) -> Sample:
+    size = (image["height"], image["width"])
+    crowds = [
+        record["segmentation"] for record in records if record.get("iscrowd") and record.get("segmentation")
+    ]
+    persons = [record for record in records if not record.get("iscrowd")]
+    return Sample(
+        name=image["file_name"],
+        path=folder / image["file_name"],
+        people=_people(persons, size, skeleton),
+        captions=tuple(image.get("captions") or ()),
+        fully_labelled=bool(image.get("has_masks", True)) and complete,
+        crowds=Masks.from_coco(crowds, size) if crowds else None,
+        person_captions=tuple(record.get("caption") for record in persons),
+    )
+
+
+def _people(records: list[dict[str, Any]], size: tuple[int, int], skeleton: Skeleton) -> People:
+    if not records:
+        return People.empty(size, skeleton=skeleton)
+    count, joints = len(records), len(skeleton)
+    unlabelled = [0.0] * (3 * joints)
+    raw = np.array([record.get("keypoints") or unlabelled for record in records], np.float32)
+    raw = raw.reshape(count, joints, 3)
+    boxes = np.array([record["bbox"] for record in records], np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    state = np.zeros((count, joints, 3), np.float32)
+    state[..., 0] = raw[..., 2] == 2
+    state[..., 1] = raw[..., 2] == 1
+    segmentations = [record.get("segmentation") or None for record in records]
+    stated = all(record.get("area") is not None for record in records)
+    return People(
+        size=size,
+        boxes=boxes,
+        scores=np.ones(count, np.float32),
+        keypoints=raw[..., :2],
+        confidence=(raw[..., 2] > 0).astype(np.float32),
+        state=state,
+        masks=Masks.from_coco(segmentations, size) if any(segmentations) else None,
+        skeleton=skeleton,
+        ids=np.array([record["id"] for record in records], np.int64),
+        stated_areas=np.array([record["area"] for record in records], np.float32) if stated else None,
+    )
