@@ -1,0 +1,5 @@
+"""`python -m anypose` is the command `anypose`."""
+
+from anypose.cli import main
+
+main()
