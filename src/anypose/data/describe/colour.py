@@ -17,8 +17,8 @@ from anypose.people import People
 Truths = dict[str, np.ndarray]
 """Fact -> (N,) int8: 1 true, 0 false, -1 not known."""
 
-SURE_SHARE = 0.55
-POSSIBLE_SHARE = 0.18
+SURE_SHARE = 0.5
+POSSIBLE_SHARE = 0.2
 SMALLEST_REGION = 30
 GREYSCALE_CHROMA = 4.0
 
@@ -43,18 +43,20 @@ class Bounds:
 # Name -> (core, wider bounds). Set by eye on photographs: shade and a warm or blue cast move clothes
 # by about 10 in chroma and 20 in lightness, which is what lies between a core and its bounds.
 COLOURS: dict[str, tuple[Bounds, Bounds]] = {
-    "black": (Bounds((0, 22), (0, 10)), Bounds((0, 42), (0, 22))),
-    "white": (Bounds((78, 101), (0, 11)), Bounds((56, 101), (0, 22))),
-    "grey": (Bounds((35, 68), (0, 7)), Bounds((22, 88), (0, 16))),
-    "red": (Bounds((22, 62), (42, 140), (12, 45)), Bounds((8, 75), (20, 140), (345, 58))),
-    "orange": (Bounds((50, 80), (52, 140), (48, 74)), Bounds((38, 88), (28, 140), (36, 84))),
-    "yellow": (Bounds((62, 101), (42, 140), (82, 108)), Bounds((45, 101), (18, 140), (72, 122))),
-    "green": (Bounds((18, 85), (20, 140), (122, 170)), Bounds((6, 95), (7, 140), (98, 205))),
-    "blue": (Bounds((12, 78), (17, 140), (248, 304)), Bounds((3, 92), (5, 140), (205, 318))),
-    "purple": (Bounds((15, 65), (20, 140), (308, 332)), Bounds((6, 80), (8, 140), (292, 350))),
-    "pink": (Bounds((48, 86), (26, 140), (338, 16)), Bounds((36, 95), (9, 140), (320, 42))),
-    "brown": (Bounds((18, 42), (15, 38), (42, 74)), Bounds((6, 68), (7, 60), (22, 92))),
+    "black": (Bounds((0, 24), (0, 9)), Bounds((0, 40), (0, 20))),
+    "white": (Bounds((70, 101), (0, 12)), Bounds((54, 101), (0, 20))),
+    "grey": (Bounds((30, 66), (0, 8)), Bounds((20, 82), (0, 15))),
+    "red": (Bounds((22, 62), (36, 140), (22, 37)), Bounds((8, 75), (20, 140), (345, 56))),
+    "orange": (Bounds((48, 80), (48, 140), (47, 73)), Bounds((38, 88), (28, 140), (38, 82))),
+    "yellow": (Bounds((58, 101), (34, 140), (81, 109)), Bounds((45, 101), (18, 140), (73, 120))),
+    "green": (Bounds((18, 85), (14, 140), (108, 180)), Bounds((6, 95), (7, 140), (98, 205))),
+    "blue": (Bounds((9, 50), (12, 140), (246, 304)), Bounds((3, 92), (5, 140), (208, 316))),
+    "purple": (Bounds((14, 65), (16, 140), (306, 334)), Bounds((6, 80), (8, 140), (292, 350))),
+    "pink": (Bounds((45, 86), (22, 140), (338, 18)), Bounds((36, 95), (9, 140), (322, 40))),
+    "brown": (Bounds((16, 44), (14, 38), (42, 78)), Bounds((6, 66), (7, 56), (24, 92))),
 }
+# White in the shade of a blue sky has the hue of pale lilac, so a lighter blue must be a purer one.
+PALE_BLUE = Bounds((50, 78), (17, 140), (240, 281))
 # Bare skin takes these names, which then say nothing about clothes.
 SKIN = Bounds((38, 88), (12, 44), (28, 78))
 SKIN_NAMES = ("brown", "orange", "pink", "red", "yellow")
@@ -68,13 +70,23 @@ TONES: dict[tuple[str, str], tuple[tuple[float, float], tuple[float, float]]] = 
 DARK = (30.0, 46.0)
 LIGHT = (70.0, 54.0)
 
+_EDGES = np.array(
+    [
+        [*bounds.lightness, *bounds.hue, *bounds.chroma]
+        for bounds in (*(each for pair in COLOURS.values() for each in pair), PALE_BLUE)
+    ],
+    np.float32,
+)
+_SRGB = np.arange(256, dtype=np.float32) / 255
+_LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92).astype(np.float32)
+_TO_XYZ = np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]], np.float32)
+_TO_XYZ /= np.array([0.9505, 1.0, 1.089], np.float32)  # columns over the white point
+
 
 def lch(pixels: np.ndarray) -> np.ndarray:
     """(P, 3) uint8 sRGB -> (P, 3) CIE LCh (D65): lightness, chroma, hue in degrees."""
-    srgb = pixels.astype(np.float32) / 255
-    linear = np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    xyz = linear @ to_xyz.T / np.array([0.9505, 1.0, 1.089])
+    linear = _LINEAR[pixels]
+    xyz = linear @ _TO_XYZ
     root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     a, b = 500 * (root[:, 0] - root[:, 1]), 200 * (root[:, 1] - root[:, 2])
     hue = np.degrees(np.arctan2(b, a)) % 360
@@ -120,8 +132,11 @@ def _colour_truths(pixels: np.ndarray | None) -> dict[str, int]:
     colours = lch(pixels)
     skin = SKIN.holds(colours).mean()
     truths: dict[str, int] = {}
-    for name, (core, bounds) in COLOURS.items():
-        sure, possible = core.holds(colours).mean(), bounds.holds(colours).mean()
+    shares = _shares(colours)
+    for row, name in enumerate(COLOURS):
+        sure, possible = shares[2 * row], shares[2 * row + 1]
+        if name == "blue":
+            sure += shares[-1]
         truths[name] = 1 if sure >= SURE_SHARE else 0 if possible <= POSSIBLE_SHARE else -1
         if truths[name] == 1 and name in SKIN_NAMES and skin > 0.5:
             truths[name] = -1
@@ -137,6 +152,16 @@ def _colour_truths(pixels: np.ndarray | None) -> dict[str, int]:
         1 if light > 0.7 and skin < 0.4 else 0 if (colours[:, 0] > LIGHT[1]).mean() < 0.2 else -1
     )
     return truths
+
+
+def _shares(colours: np.ndarray) -> np.ndarray:
+    """Share of (P, 3) pixels in each of the bounds: core and wider bounds of each colour, pale blue."""
+    lightness, chroma, hue = colours.T[:, None]
+    low, high = _EDGES[:, 2:4].T
+    in_hue = np.where(low <= high, (hue.T >= low) & (hue.T <= high), (hue.T >= low) | (hue.T <= high)).T
+    inside = in_hue & (lightness >= _EDGES[:, 0:1]) & (lightness < _EDGES[:, 1:2])
+    inside &= (chroma >= _EDGES[:, 4:5]) & (chroma <= _EDGES[:, 5:6])
+    return inside.mean(1)
 
 
 def _garment(truths: Truths, person: int, thighs: np.ndarray | None, shins: np.ndarray | None) -> None:
@@ -252,7 +277,7 @@ class _Regions:
         if count < SMALLEST_REGION or count < drawn_share * drawn:
             return None
         pixels = self.image[rows, columns][inside]
-        return pixels[:: max(1, count // 500)]
+        return pixels[:: max(1, count // 300)]
 
 
 def _drawn_in(corners: np.ndarray) -> np.ndarray:

@@ -140,10 +140,7 @@ def observe(
     unknown = np.full(len(everyone) - count, -1, np.int8)
     facts = {name: np.concatenate([truth, unknown]).astype(np.int8) for name, truth in own.items()}
     facts |= positions(places) | sizes(places)
-    for low in ("posture=sitting", "posture=lying", "posture=crouching", "posture=bending"):
-        if "tallest" in facts and low in facts:
-            facts["tallest"][(facts[low] == 1) & (facts["tallest"] == 1)] = -1
-            facts["shortest"][(facts[low] == 1) & (facts["shortest"] == 1)] = -1
+    _heights_of_the_standing(facts)
     return Observations(count, facts, places, things is not None, mentioned)
 
 
@@ -158,6 +155,16 @@ def observe_sample(
     crowds = None if sample.crowds is None else sample.crowds.boxes()
     captions = sample.captions if sample.fully_labelled else ()
     return observe(sample.image(), sample.people, things, others, crowds, captions)
+
+
+def _heights_of_the_standing(facts: Truths) -> None:
+    """A tall box is a tall person only of somebody who stands, and a low one only among the standing."""
+    standing = facts.get("posture=standing")
+    if standing is None or "tallest" not in facts:
+        return
+    facts["tallest"][(standing != 1) & (facts["tallest"] == 1)] = -1
+    if not (standing == 1).all():
+        facts["shortest"][facts["shortest"] == 1] = -1
 
 
 def _unlisted(others: np.ndarray, boxes: np.ndarray) -> np.ndarray:

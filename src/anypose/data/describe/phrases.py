@@ -96,11 +96,11 @@ def phrase(
     wordings = [_wording(observations, index, fact, rng) for fact in spoken if group(fact) != "noun"]
     noun = _noun(observations, index, spoken, rng)
     form = rng.random()
-    if wordings and form < 0.17 and all(wording.bare for wording in wordings):
+    if 0 < len(wordings) < 3 and form < 0.17 and all(wording.bare for wording in wordings):
         joint = _one_of((" ", ", ", " "), rng)
         text = joint.join(_one_of(wording.bare, rng) for wording in wordings)
-    elif wordings and form < 0.25 and all(wording.after for wording in wordings):
-        tails = _join([_one_of(wording.after, rng) for wording in wordings], rng)
+    elif wordings and form < 0.25 and all(wording.after + wording.asked for wording in wordings):
+        tails = _join([_one_of(wording.after + wording.asked, rng) for wording in wordings], rng)
         text = _one_of(("who is {}?", "who is {}", "which one is {}?", "which person is {}?"), rng).format(
             tails
         )
@@ -165,14 +165,17 @@ def _noun_phrase(noun: str, wordings: list[Wording], rng: np.random.Generator, a
         tails.append(tails.pop(clauses[0]))
     if not tails:
         tails = [""]
-    start = "the " if rng.random() < articles else ""
+    start = "the " if rng.random() < articles or noun not in ("person", "man", "woman") else ""
     return re.sub(r"\s+", " ", f"{start}{' '.join(adjectives)} {noun} {_join(tails, rng)}").strip()
 
 
 def _join(tails: list[str], rng: np.random.Generator) -> str:
-    if len(tails) < 2:
-        return "".join(tails)
-    return " ".join(tails[:-1]) + _one_of((" ", " ", ", ", " and "), rng) + tails[-1]
+    """Phrases in a row: those of place follow directly, the others after "and" or a comma."""
+    text = tails[0] if tails else ""
+    for tail in tails[1:]:
+        follows = tail.startswith(("on ", "in ", "at ", "to ", "of ", "next ", "by ", "between "))
+        text += _one_of((" ", " ", ", ") if follows else (" and ", ", "), rng) + tail
+    return text
 
 
 def _dress(text: str, rng: np.random.Generator) -> str:

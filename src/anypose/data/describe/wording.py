@@ -26,12 +26,14 @@ class Wording:
         after: what can follow both "the person" and "who is".
         having: what can follow "the person" but not "who is" (with a ...).
         bare: what can stand alone, as typed into a search box.
+        asked: what can follow "who is" but not "the person".
     """
 
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     having: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 WORDINGS: dict[str, Wording] = {
@@ -94,20 +96,20 @@ WORDINGS: dict[str, Wording] = {
     "row=bottom": Wording(after=("in the lower half", "in the bottom half of the picture"),
     bare=("lower half",)),
     "tallest": Wording(
-        ("tallest",), ("the tallest", "taller than everyone else", "taller than the rest"),
-        bare=("tallest", "tallest person", "tallest one"),
+        ("tallest",), ("taller than everyone else", "taller than the rest"),
+        bare=("tallest", "tallest person", "tallest one"), asked=("the tallest", "tallest"),
     ),
     "shortest": Wording(
-        ("shortest",), ("the shortest", "shorter than the rest", "shorter than everybody else"),
-        bare=("shortest", "shortest person"),
+        ("shortest",), ("shorter than the rest", "shorter than everybody else"),
+        bare=("shortest", "shortest person"), asked=("the shortest", "shortest"),
     ),
     "biggest": Wording(
-        ("biggest", "largest"), ("the biggest", "the largest in the picture", "biggest in the picture"),
-        bare=("biggest", "biggest person", "largest one"),
+        ("biggest", "largest"), having=("that looks biggest", "that fills most of the picture"),
+        bare=("biggest", "biggest person", "largest one"), asked=("the biggest", "the largest", "biggest here"),
     ),
     "smallest": Wording(
-        ("smallest", "tiniest"), ("the smallest", "the smallest in the picture", "smallest in the picture"),
-        bare=("smallest", "smallest person", "tiniest one"),
+        ("smallest", "tiniest"), having=("that looks smallest", "that is the smallest in the picture"),
+        bare=("smallest", "smallest person", "tiniest one"), asked=("the smallest", "smallest in the picture"),
     ),
     "little": Wording(
         ("little", "small", "child-sized"), ("smaller than the others", "as small as a child"),
