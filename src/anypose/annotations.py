@@ -1,5 +1,6 @@
 """People as the dicts of COCO files and as the objects of the package `supervision`."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,11 +102,13 @@ def to_supervision(people: People) -> "tuple[supervision.KeyPoints, supervision.
     number = len(people)
     data = {} if people.names is None else {"names": np.array(people.names, dtype=object)}
     masks = people.masks
+    # supervision renamed this argument in 0.29 and drops the old name in 0.32.
+    renamed = "keypoint_confidence" in inspect.signature(supervision.KeyPoints).parameters
     keypoints = supervision.KeyPoints(
         xy=people.keypoints.copy(),
-        confidence=people.confidence.copy(),
         class_id=np.zeros(number, dtype=int),
         data=dict(data),
+        **{"keypoint_confidence" if renamed else "confidence": people.confidence.copy()},
     )
     detections = supervision.Detections(
         xyxy=people.boxes.copy(),
@@ -141,7 +144,7 @@ def _flagged(people: People) -> list[list[float]]:
 def _confident(people: People) -> list[list[float]]:
     """x, y and confidence of each keypoint."""
     triples = np.concatenate([people.keypoints, people.confidence[..., None]], axis=-1)
-    return decimals(triples.reshape(len(people), -1))
+    return decimals(triples.reshape(len(people), 3 * len(people.skeleton)))
 
 
 def _widths_and_heights(boxes: NDArray[np.float32]) -> list[list[float]]:

@@ -128,7 +128,7 @@ class Masks:
         counts = self.counts[row]
         if counts is None:
             return np.zeros(self.size, dtype=bool)
-        return coco_mask.decode({"size": list(self.size), "counts": counts.encode()}).astype(bool)
+        return _bitmap_of_runs(_runs_of_string(counts.encode()), self.size)
 
     def bitmaps(self) -> NDArray[np.bool_]:
         """All masks as (N, H, W) bool; all False where not known."""
@@ -266,8 +266,7 @@ def _counts_of_rle(record: Any, size: Size, place: int) -> str | None:
             f"mask {place} is damaged: its runs cover {int(runs.sum())} pixels of a picture of {size}"
         )
     if (runs[1:] == 0).any():  # Written by others; without empty runs equal masks have equal strings.
-        bitmap = coco_mask.decode({"size": list(size), "counts": _compress(runs.tolist(), size).encode()})
-        return Masks.from_bitmaps(bitmap[None]).counts[0]
+        return Masks.from_bitmaps(_bitmap_of_runs(runs, size)[None]).counts[0]
     return _compress(runs.tolist(), size)
 
 
@@ -289,6 +288,12 @@ def _runs_of_string(counts: bytes) -> NDArray[np.int64]:
     for parity in (1, 2):
         runs[parity::2] = np.cumsum(values[parity::2])
     return runs
+
+
+def _bitmap_of_runs(runs: NDArray[np.int64], size: Size) -> NDArray[np.bool_]:
+    """(H, W) bool of runs down the columns, the first of them unset."""
+    pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return np.ascontiguousarray(pixels.reshape(size[::-1]).T)
 
 
 def _counts_of_polygons(parts: Any, size: Size, place: int) -> str | None:

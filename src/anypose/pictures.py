@@ -221,7 +221,7 @@ def _decoded(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pi
         raise PictureError(f"{name}: is damaged or not a picture ({_line(error)}); save it anew") from error
     with image:
         if at_least is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, at_least if _orientation(image) >= 5 else at_least[::-1])  # type: ignore[arg-type]
+            image.draft(None, at_least if _orientation(image) >= 5 else at_least[::-1])
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             limit = f"over the limit of {PIXEL_LIMIT:,} in all"
