@@ -19,6 +19,7 @@ Truths = dict[str, np.ndarray]
 
 SURE_SHARE = 0.5
 POSSIBLE_SHARE = 0.2
+ABSENT_SHARE = 0.08
 SMALLEST_REGION = 30
 GREYSCALE_CHROMA = 4.0
 
@@ -107,11 +108,12 @@ def clothing(image: np.ndarray, people: People) -> Truths:
         regions = _Regions(image, people, person)
         torso, thighs, shins = regions.torso(), regions.thighs(), regions.shins()
         for part, pixels in (("torso", torso), ("legs", thighs)):
-            for colour, truth in _colour_truths(pixels).items():
+            found = _colour_truths(pixels) if pixels is not None else _absent(regions.whole())
+            for colour, truth in found.items():
                 truths[f"{part}={colour}"][person] = truth
-        if thighs is None and regions.legs_unseen():
-            for colour in _all_names():
-                truths[f"legs={colour}"][person] = 0
+        for part, unseen in (("torso", regions.torso_unseen()), ("legs", regions.legs_unseen())):
+            for colour in _all_names() if unseen else ():
+                truths[f"{part}={colour}"][person] = 0
         _garment(truths, person, thighs, shins)
     return truths
 
@@ -126,19 +128,30 @@ def _is_greyscale(image: np.ndarray) -> bool:
     return bool(np.percentile(spread, 90) < 3 * GREYSCALE_CHROMA)
 
 
-def _colour_truths(pixels: np.ndarray | None) -> dict[str, int]:
+def _absent(pixels: np.ndarray | None) -> dict[str, int]:
+    """Colours that are nowhere on a person, whose torso or legs need not be found to rule them out."""
     if pixels is None:
         return {}
     colours = lch(pixels)
-    skin = SKIN.holds(colours).mean()
-    truths: dict[str, int] = {}
     shares = _shares(colours)
-    for row, name in enumerate(COLOURS):
-        sure, possible = shares[2 * row], shares[2 * row + 1]
-        if name == "blue":
-            sure += shares[-1]
-        truths[name] = 1 if sure >= SURE_SHARE else 0 if possible <= POSSIBLE_SHARE else -1
-        if truths[name] == 1 and name in SKIN_NAMES and skin > 0.5:
+    absent = {name: 0 for row, name in enumerate(COLOURS) if shares[2 * row + 1] < ABSENT_SHARE}
+    absent |= {f"{tone} {name}": 0 for name, tone in TONES if name in absent}
+    for name, none in (("dark", colours[:, 0] < DARK[1]), ("light", colours[:, 0] > LIGHT[1])):
+        if none.mean() < ABSENT_SHARE:
+            absent[name] = 0
+    return absent
+
+
+def _colour_truths(pixels: np.ndarray) -> dict[str, int]:
+    colours = lch(pixels)
+    skin = SKIN.holds(colours).mean()
+    shares = _shares(colours)
+    sure = {name: shares[2 * row] for row, name in enumerate(COLOURS)}
+    possible = {name: shares[2 * row + 1] for row, name in enumerate(COLOURS)}
+    sure["blue"] += shares[-1]
+    truths = {name: _truth(name, sure, possible) for name in COLOURS}
+    for name in SKIN_NAMES:
+        if truths[name] == 1 and skin > 0.5:
             truths[name] = -1
     lightness = float(np.median(colours[:, 0]))
     for (name, tone), (true, false) in TONES.items():
@@ -154,11 +167,24 @@ def _colour_truths(pixels: np.ndarray | None) -> dict[str, int]:
     return truths
 
 
+def _truth(name: str, sure: dict[str, float], possible: dict[str, float]) -> int:
+    if sure[name] >= SURE_SHARE:
+        return 1
+    # Whoever surely wears one colour is not taken for wearing another, unless black may be navy.
+    worn = max(sure, key=lambda other: sure[other])
+    tinted = worn in ("black", "white", "grey") and name not in ("black", "white", "grey")
+    if sure[worn] >= SURE_SHARE and sure[name] < 0.1 and (possible[name] < 0.5 or not tinted):
+        return 0
+    faint = sure[name] < 0.03 and possible[name] <= 0.35
+    return 0 if possible[name] <= POSSIBLE_SHARE or faint else -1
+
+
 def _shares(colours: np.ndarray) -> np.ndarray:
     """Share of (P, 3) pixels in each of the bounds: core and wider bounds of each colour, pale blue."""
     lightness, chroma, hue = colours.T[:, None]
-    low, high = _EDGES[:, 2:4].T
-    in_hue = np.where(low <= high, (hue.T >= low) & (hue.T <= high), (hue.T >= low) | (hue.T <= high)).T
+    low, high = _EDGES[:, 2:3], _EDGES[:, 3:4]
+    after, before = hue >= low, hue <= high
+    in_hue = np.where(low <= high, after & before, after | before)
     inside = in_hue & (lightness >= _EDGES[:, 0:1]) & (lightness < _EDGES[:, 1:2])
     inside &= (chroma >= _EDGES[:, 4:5]) & (chroma <= _EDGES[:, 5:6])
     return inside.mean(1)
@@ -184,6 +210,8 @@ class _Regions:
         self.image = image
         self.index = people.skeleton.index
         self.points = people.keypoints[person]
+        names = people.skeleton.keypoints
+        self.face = [k for k, name in enumerate(names) if name.endswith(("nose", "_eye", "_ear"))]
         self.box = people.boxes[person].astype(np.float64)
         self.labelled = people.confidence[person] > 0.5
         self.seen = self.labelled & (people.state[person, :, 1] <= 0.5)
@@ -223,6 +251,19 @@ class _Regions:
         return self._pixels(
             [np.array([(x, y) for y in rows for x in (x0, x1)])[[0, 1, 3, 2]]], drawn_share=0.3
         )
+
+    def whole(self) -> np.ndarray | None:
+        """All pixels of the mask or, where there is none, of the box."""
+        height, width = self.image.shape[:2]
+        x0, y0, x1, y1 = np.clip(np.round(self.box), 0, [width, height, width, height]).astype(int)
+        pixels = self.image[y0:y1, x0:x1]
+        inside = pixels[self.mask[y0:y1, x0:x1]] if self.mask is not None else pixels.reshape(-1, 3)
+        return inside[:: max(1, len(inside) // 400)] if len(inside) >= 12 else None
+
+    def torso_unseen(self) -> bool:
+        """Nothing below the face labelled of somebody whose face is."""
+        body = [k for k in range(len(self.labelled)) if k not in self.face]
+        return bool(self.labelled[self.face].any() and not self.labelled[body].any())
 
     def legs_unseen(self) -> bool:
         """No knee and no ankle labelled of somebody whose upper body is: cut off or hidden."""
@@ -298,8 +339,10 @@ def _strip(start: np.ndarray, end: np.ndarray, near: float, far: float, half_wid
 
 
 def _boxes_in_front(people: People, person: int) -> np.ndarray:
-    """(M, 4) boxes of others that may hide this person: those that reach at least as low."""
-    boxes = people.boxes
-    reach = boxes[:, 3] >= boxes[person, 3] - 0.1 * (boxes[person, 3] - boxes[person, 1])
+    """(M, 4) boxes of others that may hide this person: those that reach as low."""
+    boxes = people.boxes.astype(np.float64)
+    reach = boxes[:, 3] >= boxes[person, 3]
     reach[person] = False
-    return boxes[reach]
+    # A body does not fill its box to the sides.
+    inset = 0.12 * (boxes[:, 2] - boxes[:, 0])
+    return (boxes + np.stack([inset, 0 * inset, -inset, 0 * inset], 1))[reach]

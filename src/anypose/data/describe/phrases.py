@@ -197,7 +197,7 @@ def _wording(observations: Observations, index: int | None, fact: str, rng: np.r
     if name in ("torso", "legs"):
         colour = _one_of(COLOUR_WORDS.get(value, (value,)), rng)
         if name == "torso":
-            return torso_wording(colour)
+            return torso_wording(colour, shade_only=value in ("dark", "light"))
         return legs_wording(colour, _garment(observations, index))
     if mark == ":":
         return thing_wording(name, value)

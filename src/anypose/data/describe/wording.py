@@ -13,7 +13,7 @@ COLOUR_WORDS = {
     "dark red": ("dark red", "maroon", "crimson", "burgundy"),
     "dark green": ("dark green", "deep green"),
     "dark": ("dark", "dark-coloured"),
-    "light": ("light", "light-coloured", "bright"),
+    "light": ("light", "light-coloured", "pale"),
 }
 
 
@@ -104,12 +104,14 @@ WORDINGS: dict[str, Wording] = {
         bare=("shortest", "shortest person"), asked=("the shortest", "shortest"),
     ),
     "biggest": Wording(
-        ("biggest", "largest"), having=("that looks biggest", "that fills most of the picture"),
-        bare=("biggest", "biggest person", "largest one"), asked=("the biggest", "the largest", "biggest here"),
+        ("biggest", "largest"), having=("that looks biggest", "that takes up the most room"),
+        bare=("biggest", "biggest person", "largest one"),
+        asked=("the biggest", "the largest", "biggest here"),
     ),
     "smallest": Wording(
         ("smallest", "tiniest"), having=("that looks smallest", "that is the smallest in the picture"),
-        bare=("smallest", "smallest person", "tiniest one"), asked=("the smallest", "smallest in the picture"),
+        bare=("smallest", "smallest person", "tiniest one"),
+        asked=("the smallest", "smallest in the picture"),
     ),
     "little": Wording(
         ("little", "small", "child-sized"), ("smaller than the others", "as small as a child"),
@@ -251,9 +253,9 @@ def thing_wording(relation: str, name: str) -> Wording:
     )
 
 
-def torso_wording(colour: str) -> Wording:
-    """Words for a colour on the upper body."""
-    if colour in ("dark", "light"):
+def torso_wording(colour: str, shade_only: bool) -> Wording:
+    """Words for a colour, or only light or dark, on the upper body."""
+    if shade_only:
         tops = [f"{colour} {noun}" for noun in ("top", "shirt", "clothes")]
         return Wording(
             after=(*(f"in {article(top)}" for top in tops), f"wearing {article(tops[0])}"),
