@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 if TYPE_CHECKING:
     from anypose.people import People
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from anypose.skeleton import Skeleton
 
 Colour = tuple[int, int, int]
-Image = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 # Blue and orange stay apart for colour-blind eyes; a bone that crosses the body is neither.
@@ -39,7 +40,7 @@ _MASK_OPACITY = 0.28
 
 
 def draw(
-    image: Image,
+    image: Picture,
     people: People,
     *,
     masks: bool = True,
@@ -48,7 +49,7 @@ def draw(
     boxes: bool = False,
     prompts: Sequence[Prompt] = (),
     confidence: float = 0.3,
-) -> Image:
+) -> Picture:
     """Draw people on a copy of a picture.
 
     Left limbs are blue, right limbs orange (the person's own left and right). A keypoint is left out when its
@@ -78,7 +79,7 @@ def draw(
             f"people are of a picture of size {tuple(people.size)} (height, width), "
             f"but the image is {image.shape[:2]}"
         )
-    canvas = np.array(image)
+    canvas = Image.fromarray(np.ascontiguousarray(image)).copy()
     # The nearest people tend to be the largest: drawn first, they leave the small ones readable.
     order = [int(i) for i in np.argsort(-_diagonals(people), kind="stable")]
     widths = _bone_widths(people)
@@ -95,7 +96,7 @@ def draw(
         _draw_prompt(canvas, prompt)
     if labels:
         _draw_labels(canvas, people)
-    return canvas
+    return np.array(canvas)
 
 
 def _colour(person: int) -> Colour:
@@ -117,20 +118,17 @@ def _bone_widths(people: People) -> list[float]:
 # Soft shapes: a distance in pixels becomes a coverage of 0 to 1, so that edges are smooth at any width.
 
 
-def _blend(canvas: Image, top: int, left: int, coverage: Floats, colour: Colour) -> None:
+def _blend(canvas: Image.Image, top: int, left: int, coverage: Floats, colour: Colour) -> None:
     """Lay a colour over the canvas where coverage (h, w) says, with its corner at (top, left)."""
-    region = canvas[top : top + coverage.shape[0], left : left + coverage.shape[1]]
-    below = region.astype(np.float32)
-    below += (np.asarray(colour, np.float32) - below) * coverage[..., None]
-    region[...] = np.rint(below)
+    canvas.paste(colour, (left, top), Image.fromarray((coverage * 255 + 0.5).astype(np.uint8)))
 
 
-def _window(canvas: Image, corners: Floats, margin: float) -> tuple[int, int, int, int] | None:
+def _window(canvas: Image.Image, corners: Floats, margin: float) -> tuple[int, int, int, int] | None:
     """The part of the canvas (top, left, bottom, right) that holds points (P, 2) and a margin, or None."""
     low, high = corners.min(axis=0) - margin, corners.max(axis=0) + margin
     left, top = max(0, int(np.floor(low[0]))), max(0, int(np.floor(low[1])))
-    right = min(canvas.shape[1], int(np.ceil(high[0])) + 1)
-    bottom = min(canvas.shape[0], int(np.ceil(high[1])) + 1)
+    right = min(canvas.width, int(np.ceil(high[0])) + 1)
+    bottom = min(canvas.height, int(np.ceil(high[1])) + 1)
     return (top, left, bottom, right) if left < right and top < bottom else None
 
 
@@ -150,7 +148,7 @@ def _coverage(distance: Floats, radius: float) -> Floats:
 
 
 def _stroke(
-    canvas: Image, line: Floats, width: float, colour: Colour, halo: float, closed: bool = False
+    canvas: Image.Image, line: Floats, width: float, colour: Colour, halo: float, closed: bool = False
 ) -> None:
     """Draw a polyline (P, 2) of a width with an ink halo around it, both in pixels."""
     ends = np.roll(line, -1, axis=0) if closed else line[1:]
@@ -166,7 +164,7 @@ def _stroke(
 # Skeletons
 
 
-def _draw_skeleton(canvas: Image, people: People, person: int, width: float, threshold: float) -> None:
+def _draw_skeleton(canvas: Image.Image, people: People, person: int, width: float, threshold: float) -> None:
     points = people.keypoints[person]
     strength = _strength(people, person, threshold)
     shown = strength > 0
@@ -236,7 +234,7 @@ def _side(*names: str) -> Colour:
     return RIGHT if sides == {"right"} else MIDDLE
 
 
-def _hollow(canvas: Image, point: Floats, radius: float) -> None:
+def _hollow(canvas: Image.Image, point: Floats, radius: float) -> None:
     """Open the middle of a keypoint: its place is inferred, not seen."""
     window = _window(canvas, point[None], radius + 1)
     if window is not None:
@@ -247,13 +245,10 @@ def _hollow(canvas: Image, point: Floats, radius: float) -> None:
 # Masks, boxes, prompts
 
 
-def _draw_mask(canvas: Image, people: People, person: int, width: float) -> None:
+def _draw_mask(canvas: Image.Image, people: People, person: int, width: float) -> None:
     assert people.masks is not None
     if not people.masks.known[person]:
         return
-    from PIL import Image as PillowImage
-    from PIL import ImageFilter
-
     bitmap = people.masks.bitmap(person)
     rows, columns = np.flatnonzero(bitmap.any(axis=1)), np.flatnonzero(bitmap.any(axis=0))
     if not len(rows):
@@ -262,7 +257,7 @@ def _draw_mask(canvas: Image, people: People, person: int, width: float) -> None
     pad = int(np.ceil(3 * line)) + 1
     top, left = max(0, int(rows[0]) - pad), max(0, int(columns[0]) - pad)
     part = bitmap[top : rows[-1] + 1 + pad, left : columns[-1] + 1 + pad]
-    soft = PillowImage.fromarray(part.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(line))
+    soft = Image.fromarray(part.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(line))
     level: Floats = np.asarray(soft, np.float32) / np.float32(255)
     colour = _colour(person)
     filled: Floats = np.clip(2.5 * level - 0.75, 0, 1) * np.float32(_MASK_OPACITY)
@@ -271,15 +266,15 @@ def _draw_mask(canvas: Image, people: People, person: int, width: float) -> None
     _blend(canvas, top, left, outline, colour)
 
 
-def _draw_box(canvas: Image, box: Floats, colour: Colour, width: float) -> None:
+def _draw_box(canvas: Image.Image, box: Floats, colour: Colour, width: float) -> None:
     x0, y0, x1, y1 = (float(v) for v in box)
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)
     _stroke(canvas, corners, max(1.0, 0.6 * width), colour, 0.8, closed=True)
 
 
-def _draw_prompt(canvas: Image, prompt: Prompt) -> None:
+def _draw_prompt(canvas: Image.Image, prompt: Prompt) -> None:
     """Mark what was pointed at: a green dot on the person, a red one off it, a white line, a white box."""
-    size = max(3.0, 0.008 * max(canvas.shape[:2]))
+    size = max(3.0, 0.008 * max(canvas.size))
     if prompt.box is not None:
         _draw_box(canvas, np.asarray(prompt.box, np.float32), PAPER, 0.6 * size)
     if prompt.scribble is not None:
@@ -295,16 +290,12 @@ def _draw_prompt(canvas: Image, prompt: Prompt) -> None:
 # Labels
 
 
-def _draw_labels(canvas: Image, people: People) -> None:
+def _draw_labels(canvas: Image.Image, people: People) -> None:
     """Write a tag above each box, moved where it would leave the picture or cover another tag."""
-    from PIL import Image as PillowImage
-    from PIL import ImageDraw, ImageFont
-
     if not len(people):
         return
     largest = max(11.0, 0.026 * max(people.size))
-    picture = PillowImage.fromarray(canvas)
-    pen = ImageDraw.Draw(picture)
+    pen = ImageDraw.Draw(canvas)
     taken: list[tuple[int, int, int, int]] = []
     for i, diagonal in enumerate(_diagonals(people)):
         text_size = round(float(np.clip(0.06 * diagonal, 10.0, largest)))
@@ -320,7 +311,6 @@ def _draw_labels(canvas: Image, people: People) -> None:
         )
         middle = (tag[1] + tag[3]) / 2
         pen.text((tag[0] + pad - ink[0], middle), text, font=font, fill=INK, anchor="lm")
-    canvas[...] = np.asarray(picture)
 
 
 def _label(people: People, person: int) -> str:
