@@ -194,7 +194,7 @@ def _garment(truths: Truths, person: int, thighs: np.ndarray | None, shins: np.n
     if thighs is None or shins is None:
         return
     upper, lower = lch(thighs), lch(shins)
-    alike = np.abs(np.median(upper[:, 0]) - np.median(lower[:, 0])) < 14
+    alike = np.abs(np.median(upper[:, :2], 0) - np.median(lower[:, :2], 0)).max() < 14
     bare = SKIN.holds(lower).mean()
     covered = SKIN.holds(upper).mean()
     if bare > 0.55 and covered < 0.2:

@@ -32,7 +32,7 @@ _GROUPS = {
     "noun": ("noun",),
     "arms": ("left arm raised", "right arm raised", "one arm raised", "both arms raised", "arms spread",
              "hands together"),
-    "stance": ("standing", "sitting", "crouching", "lying", "bending"),
+    "stance": ("standing", "sitting", "low", "lying", "bending"),
     "feet": ("legs apart", "foot raised"),
     "facing": ("facing camera", "back turned", "facing left", "facing right"),
     "thing": ("with", "on", "near"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,36 @@ from anypose.data.describe.colour import Truths
 from anypose.people import People
 
 Point = np.ndarray
+
+
+@dataclass(frozen=True)
+class Leg:
+    """How far the knee lies below the hip and the ankle below the knee, in torso lengths, and the
+    knee's angle in radians (pi when straight); None where the ankle is not labelled."""
+
+    thigh: float
+    shin: float | None
+    angle: float | None
+
+    @classmethod
+    def of(cls, thigh: Point, shin: Point | None) -> Leg:
+        if shin is None:
+            return cls(float(thigh[1]), None, None)
+        norm = max(float(np.hypot(*thigh) * np.hypot(*shin)), 1e-6)
+        bend = float(np.arccos(np.clip(thigh @ shin / norm, -1, 1)))
+        return cls(float(thigh[1]), float(shin[1]), np.pi - bend)
+
+    @property
+    def drop(self) -> float | None:
+        """How far the ankle lies below the hip."""
+        return None if self.shin is None else self.thigh + self.shin
+
+    @property
+    def straight(self) -> bool:
+        """A leg that carries: down from the hip, with no bend at the knee as far as it is seen."""
+        if self.shin is None or self.angle is None:
+            return self.thigh > 0.72
+        return self.thigh > 0.6 and self.shin > 0.5 and self.angle > 2.45
 
 
 class Body:
@@ -56,6 +87,13 @@ class Body:
         """The vector from one keypoint to another, pixels."""
         return self.points[end] - self.points[start]
 
+    def depth(self) -> float:
+        """How far the hips lie below the shoulders, in torso lengths."""
+        shoulders, hips = self.middle("shoulder"), self.middle("hip")
+        if shoulders is None or hips is None or self.torso is None:
+            return 0.0
+        return float((hips - shoulders)[1] / self.torso)
+
     def lean(self) -> float | None:
         """Angle of the torso to the upright, 0 to pi."""
         shoulders, hips = self.middle("shoulder"), self.middle("hip")
@@ -64,17 +102,15 @@ class Body:
         x, y = shoulders - hips
         return float(np.arctan2(abs(x), -y))
 
-    def legs(self) -> list[tuple[float, float, float]]:
-        """For each leg with hip, knee and ankle: the knee's and the ankle's depth below the joint
-        above, in torso lengths, and the knee's angle in radians (pi when straight)."""
+    def legs(self) -> list[Leg]:
+        """The legs of which hip and knee are labelled."""
         found = []
         for side in ("left", "right"):
-            names = (f"{side}_hip", f"{side}_knee", f"{side}_ankle")
-            if self.torso and self.has(*names):
-                thigh, shin = self.between(names[0], names[1]), self.between(names[1], names[2])
-                norm = np.hypot(*thigh) * np.hypot(*shin)
-                angle = np.pi - np.arccos(np.clip(thigh @ shin / max(norm, 1e-6), -1, 1))
-                found.append((thigh[1] / self.torso, shin[1] / self.torso, float(angle)))
+            hip, knee, ankle = f"{side}_hip", f"{side}_knee", f"{side}_ankle"
+            if self.torso and self.has(hip, knee):
+                thigh = self.between(hip, knee)
+                shin = self.between(knee, ankle) if ankle in self else None
+                found.append(Leg.of(thigh / self.torso, None if shin is None else shin / self.torso))
         return found
 
 
@@ -132,51 +168,50 @@ def hands_together(body: Body) -> int:
 
 
 def stance(body: Body) -> dict[str, int]:
-    """Standing, sitting, crouching, lying, bending: exclusive, each only where the legs say so."""
-    facts = dict.fromkeys(("standing", "sitting", "crouching", "lying", "bending"), -1)
+    """Standing, sitting, low (crouching or on the ground), lying, bending: exclusive, each only where the legs say so."""
+    facts = dict.fromkeys(("standing", "sitting", "low", "lying", "bending"), -1)
     lean, legs = body.lean(), body.legs()
     if lean is None:
         return facts
-    shoulders, hips = body.middle("shoulder"), body.middle("hip")
-    if shoulders is None or hips is None or body.torso is None:
-        return facts
-    upright_length = (hips - shoulders)[1] / body.torso
     if lean > 1.15 and body.width > 1.3 * body.height:
-        flat = legs and all(abs(thigh + shin) < 0.6 for thigh, shin, _ in legs)
-        return {
-            **facts,
-            "standing": 0,
-            "sitting": 0,
-            "crouching": 0,
-            "bending": 0 if flat else -1,
-            "lying": 1 if flat else -1,
-        }
-    if lean < 0.6:
-        facts["lying"] = 0
-        facts["bending"] = 0
-    straight = len(legs) == 2 and all(t > 0.6 and s > 0.5 and angle > 2.5 for t, s, angle in legs)
-    if straight:
-        facts.update(lying=0, sitting=0, crouching=0, standing=1 if lean < 0.45 else -1)
-        facts["bending"] = _known(lean > 0.85, lean < 0.6)
+        drops = [leg.drop for leg in legs if leg.drop is not None]
+        flat = bool(drops) and max(map(abs, drops)) < 0.6
+        facts.update(standing=0, sitting=0, low=0)
+        facts.update(lying=1 if flat else -1, bending=0 if flat else -1)
         return facts
-    if len(legs) == 2 and lean < 0.7 and upright_length > 0.55:
-        level = all(thigh < 0.42 for thigh, _, _ in legs)
-        down = all(shin > 0.35 for _, shin, _ in legs)
-        drop = min(thigh + shin for thigh, shin, _ in legs)
-        folded = all(angle < 1.6 and thigh < 0.35 for thigh, _, angle in legs)
-        if level and down and drop > 0.6:
-            facts.update(sitting=1, standing=0, crouching=0)
-        elif folded and drop < 0.6:
-            facts["standing"] = 0
-            facts["crouching"] = 1 if drop > 0.2 and all(thigh < 0.1 for thigh, _, _ in legs) else -1
+    if lean < 0.6:
+        facts.update(lying=0, bending=0)
+    if legs and all(leg.straight for leg in legs):
+        facts.update(lying=0, sitting=0, low=0, standing=1 if lean < 0.45 else -1)
+        facts["bending"] = _known(lean > 1.0, lean < 0.6)
+    elif legs and lean < 0.7 and body.depth() > 0.55:
+        facts.update(_low(legs))
     return facts
+
+
+def _low(legs: list[Leg]) -> dict[str, int]:
+    """Sitting or low on folded legs, of an upright torso whose legs are not straight."""
+    drops = [leg.drop for leg in legs if leg.drop is not None]
+    level = all(leg.thigh < 0.42 for leg in legs)
+    down = all(leg.shin is None or leg.shin > 0.35 for leg in legs)
+    if level and down and len(legs) == 2 and all(drop > 0.8 for drop in drops):
+        # With both feet out of sight the thighs must be level beyond doubt.
+        sure = bool(drops) or all(leg.thigh < 0.3 for leg in legs)
+        return {"sitting": 1 if sure else -1, "standing": 0, "low": 0}
+    folded = len(drops) == 2 and all(leg.angle is not None and leg.angle < 1.6 for leg in legs)
+    if folded and max(drops) < 0.6:
+        squat = min(drops) > 0.2 and all(leg.thigh < 0.1 for leg in legs)
+        return {"standing": 0, "low": 1 if squat else -1}
+    if all(leg.thigh > 0.7 for leg in legs):
+        return {"sitting": 0, "low": 0}
+    return {}
 
 
 def legs_apart(body: Body) -> int:
     if not body.torso or not body.has("left_ankle", "right_ankle", "left_knee", "right_knee"):
         return -1
     x, y = np.abs(body.between("left_ankle", "right_ankle")) / body.torso
-    standing = all(thigh > 0.35 for thigh, _, _ in body.legs())
+    standing = all(leg.thigh > 0.35 for leg in body.legs())
     return _known(x > 0.95 and y < 0.5 and standing, x < 0.55)
 
 
@@ -184,11 +219,11 @@ def foot_raised(body: Body) -> int:
     """One foot well above the other while upright: running, kicking, climbing."""
     lean = body.lean()
     legs = body.legs()
-    if lean is None or len(legs) < 2 or not body.torso:
+    if lean is None or not body.torso or not body.has("left_ankle", "right_ankle"):
         return -1
     gap = abs(body.between("left_ankle", "right_ankle")[1]) / body.torso
-    down = max(thigh + shin for thigh, shin, _ in legs)
-    return _known(gap > 0.5 and lean < 0.7 and down > 0.9, gap < 0.2)
+    carried = any(leg.straight for leg in legs)
+    return _known(gap > 0.5 and lean < 0.7 and carried, gap < 0.2)
 
 
 def facing(body: Body) -> dict[str, int]:

@@ -160,9 +160,10 @@ WORDINGS: dict[str, Wording] = {
         ("sitting", "seated"), ("sitting", "seated", "sitting down"), bare=("sitting", "seated person",
          "sitting one")
     ),
-    "posture=crouching": Wording(
-        ("crouching", "squatting"), ("crouching", "squatting", "crouched down", "down on their haunches"),
-        bare=("crouching", "squatting person"),
+    "posture=low": Wording(
+        after=("down low with bent knees", "keeping low, knees bent", "low on folded legs"),
+        having=("with both knees bent deeply", "with folded legs", "whose knees are drawn up"),
+        bare=("knees bent", "folded legs", "down low"),
     ),
     "posture=lying": Wording(
         (), ("lying down", "lying flat", "stretched out"), bare=("lying down", "person lying")
