@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import anypose
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +24,10 @@ COMMANDS = [
 ]
 RUN_HERE = [part for command in COMMANDS for part in command.split(" && ") if part.startswith("anypose ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+# Absolute, because commands run in another folder.
+PACKAGES = os.pathsep.join([str(Path(anypose.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+ENVIRONMENT = os.environ | {"PYTHONPATH": PACKAGES}
 
 
 @pytest.fixture
@@ -51,6 +58,7 @@ def test_a_command_runs_and_writes_what_it_names(command: str, checkout: Path) -
     result = subprocess.run(
         [sys.executable, "-m", "anypose", *arguments],
         cwd=checkout,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,12 +66,14 @@ def test_a_command_runs_and_writes_what_it_names(command: str, checkout: Path) -
     assert result.returncode == 0, result.stderr
     for option in ("--out", "--json"):
         if option in arguments and (name := arguments[arguments.index(option) + 1]) != "-":
-            assert (checkout / name).exists()
+            assert (checkout / name).exists(), name
 
 
 def test_the_python_example_runs(checkout: Path) -> None:
     assert PYTHON
-    subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], cwd=checkout, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", "\n".join(PYTHON)], cwd=checkout, env=ENVIRONMENT, check=True, timeout=120
+    )
     assert (checkout / "people.json").is_file()
 
 
