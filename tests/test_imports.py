@@ -21,7 +21,7 @@ GROUND = [
     {"people", "annotations", "track"},
     {"sources", "pictures", "data", "evaluation", "runtime"},
     {"zoo", "predictor", "draw", "tracking"},
-    {"web", "cli", "__main__"},
+    {"web", "cli", "examples", "__main__"},
 ]
 UPPER = [
     {"ops"},
@@ -31,18 +31,7 @@ UPPER = [
 ]
 
 # What the ground floor may import of others' when it is imported itself.
-LIGHT = {
-    "numpy",
-    "PIL",
-    "onnxruntime",
-    "tokenizers",
-    "pycocotools",
-    "typer",
-    "click",
-    "rich",
-    "fastapi",
-    "uvicorn",
-}
+LIGHT = {"numpy", "PIL", "onnxruntime", "tokenizers", "pycocotools", "typer", "click", "rich"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -65,7 +54,7 @@ def stands(module: str) -> tuple[str, int]:
 
 
 def imports(tree: ast.AST, module: str, is_package: bool, inside: bool = False) -> Iterator[tuple[str, bool]]:
-    """(absolute dotted name, whether it happens when the module itself is imported) of every import in `tree`."""
+    """(absolute dotted name, whether it is imported together with the module) of each import in `tree`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .affine import Affine, apply, apply_to_boxes, compose, invert
-from .sources import PictureError, download, is_url, read_file, read_standard_input
+from .sources import PictureError, download, is_file, is_folder, is_url, read_file, read_standard_input
 
 __all__ = [
     "PictureError",
@@ -36,7 +36,7 @@ PIXEL_LIMIT = 100_000_000
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif")
 
 # Not EPS, WMF and the like, which start other programs or describe drawings.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
 
 _ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {"quality": 92}),
@@ -84,8 +84,8 @@ def list_pictures(arguments: Sequence[str | Path]) -> list[str | Path]:
     for argument in arguments:
         text = str(argument)
         matches: list[str | Path] = [argument]
-        if text != "-" and not is_url(text) and not Path(text).is_file():
-            if Path(text).is_dir():
+        if text != "-" and not is_url(text) and not is_file(Path(text)):
+            if is_folder(Path(text)):
                 matches = list(_pictures_in(Path(text))) or matches
             elif glob.has_magic(text):
                 paths = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
@@ -182,10 +182,10 @@ def _binary(source: Any, timeout: float) -> tuple[str, IO[bytes]]:
         return "standard input", io.BytesIO(read_standard_input())
     if is_url(name):
         return name, io.BytesIO(download(name, timeout))
-    if Path(name).is_dir():
+    if is_folder(Path(name)):
         holds = "holds no pictures" if not _pictures_in(Path(name)) else "is a folder, not a picture"
         raise PictureError(f"{name}: {holds}; give a picture or a folder of pictures ({', '.join(SUFFIXES)})")
-    if glob.has_magic(name) and not Path(name).exists():
+    if glob.has_magic(name) and not is_file(Path(name)):
         raise PictureError(f"{name}: matches no file; check the pattern")
     return name, read_file(Path(name))
 
@@ -207,8 +207,8 @@ def _decoded(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pi
     _prepare_heif(start, name)
     try:
         with _quietly, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=_FORMATS)
+            warnings.simplefilter("ignore")  # PIXEL_LIMIT and the errors below say it in one line.
+            image = _identified(file)
     except UnidentifiedImageError:
         raise PictureError(
             f"{name}: is not a picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)"
@@ -233,6 +233,20 @@ def _decoded(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pi
                 f"{name}: is truncated or damaged ({_line(error)}); copy or save it anew"
             ) from error
         return _rgb(image, name)
+
+
+def _identified(file: IO[bytes]) -> Image.Image:
+    """The PIL image of `file`, not decoded yet. Pillow's rarer formats are loaded when one turns up."""
+    Image.preinit()
+    for again in (False, True):
+        try:
+            return Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+        except UnidentifiedImageError:
+            if again:
+                raise
+            Image.init()
+            file.seek(0)
+    raise AssertionError("unreachable")
 
 
 def _prepare_heif(start: bytes, name: str) -> None:
@@ -277,7 +291,9 @@ def _rgb(image: Image.Image, name: str) -> Picture:
 def _orientation(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 when there is none or the EXIF is damaged, as viewers do."""
     try:
-        value = image.getexif().get(0x0112, 1)
+        with _quietly, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = image.getexif().get(0x0112, 1)
     except Exception:  # A picture is not worse for a damaged note about it.
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -1,5 +1,6 @@
 """Bytes from where pictures come: files, standard input and the web, each failing in one clear line."""
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -17,16 +18,35 @@ def is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def read_file(path: Path) -> IO[bytes]:
-    """The file at `path`, open for reading bytes. PictureError when it cannot be opened."""
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file; False, too, when the system cannot even look for such a name."""
     try:
-        return path.open("rb")
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; False, too, when the system cannot even look for such a name."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def read_file(path: Path) -> IO[bytes]:
+    """The file at `path`, open for reading bytes in any order. PictureError when it cannot be opened."""
+    try:
+        file = path.open("rb")
+        # A pipe, such as a shell's <(command), can be read only once.
+        return file if file.seekable() else io.BytesIO(file.read(BYTE_LIMIT))
     except FileNotFoundError:
         raise PictureError(f"{path}: there is no such file; check the path") from None
     except PermissionError:
         raise PictureError(f"{path}: may not be read; check its permissions") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise PictureError(f"{path!s:.200}: cannot be opened ({error}); check the path") from error
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"{path!s:.200}: cannot be opened ({reason}); check the path") from error
 
 
 def read_standard_input() -> bytes:
