@@ -499,7 +499,7 @@ def test_affines_that_are_none() -> None:
     with pytest.raises(ValueError, match="shape \\(2, 3\\)"):
         apply(np.eye(3), (1, 2))
     with pytest.raises(ValueError, match="finite"):
-        apply([[1, 0, np.nan], [0, 1, 0]], (1, 2))
+        apply(np.array([[1, 0, np.nan], [0, 1, 0]]), (1, 2))
     with pytest.raises(ValueError, match="points have the shape"):
         apply([[1, 0, 0], [0, 1, 0]], (1, 2, 3))
     with pytest.raises(ValueError, match="boxes have the shape"):
