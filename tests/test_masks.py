@@ -172,6 +172,8 @@ def test_warp_and_back(scale: Any, angle: Any, shift: Any) -> None:
         (lambda: Masks.from_rle([{"size": [5, 5], "counts": ""}], (5, 5)), "not a COCO string"),
         (lambda: Masks.from_rle([{"size": [5, 5], "counts": "oooooooooo0"}], (5, 5)), "too large"),
         (lambda: Masks.from_rle([{"size": [5, 5], "counts": [30, -5]}], (5, 5)), "damaged"),
+        (lambda: Masks.from_rle([{"size": 5, "counts": [25]}], (5, 5)), "a size is"),
+        (lambda: Masks.from_rle([{"size": [5, 5], "counts": [None]}], (5, 5)), "damaged"),
         (lambda: Masks.from_rle(["4"], (5, 5)), "must be a record"),
         (lambda: Masks.from_polygons([[[1, 2, 3, 4]]], (5, 5)), "three corners"),
         (lambda: Masks.from_polygons([[[1, 2, 3, 4, 5, 1e9]]], (5, 5)), "far outside"),

@@ -170,7 +170,9 @@ def test_results_without_boxes_get_them_from_the_mask_or_the_keypoints() -> None
         ({"id": 5, "bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2]}, "5 has 3 keypoint numbers; coco17 has 17"),
         ({"id": 5, "bbox": [1, 2, 3, 4], "keypoints": [1, 2, 3] * 17}, "5 has a keypoint flag that is not"),
         ({"id": 5, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2]]}, "annotation 5: mask 0 has a polygon"),
-        ({"id": 5, "bbox": [1, 2, -3, 4]}, "box 0 is turned round"),
+        ({"id": 5, "bbox": [1, 2, -3, 4]}, "annotation 5 has a bbox of negative width"),
+        ({"bbox": [1, 2, "3", None]}, "annotation number 0 has bbox values that are not all finite"),
+        ({"bbox": [1, 2, 3, 4], "keypoints": [float("nan")] * 51}, "has keypoints that are not all finite"),
     ],
 )
 def test_what_is_wrong_in_an_annotation_is_named(record: Any, message: Any) -> None:
@@ -189,6 +191,8 @@ def test_what_is_wrong_in_an_annotation_is_named(record: Any, message: Any) -> N
         ({"scores": [np.nan, 1]}, "scores of person 0 holds a value that is not finite"),
         ({"keypoints": np.full((2, 17, 2), 1e39)}, "keypoints of person 0 .* not finite"),
         ({"scores": ["a", 1]}, "scores must be numbers"),
+        ({"scores": 0.5}, "scores has the shape \\(\\); expected \\(N,\\) with N = 2"),
+        ({"boxes": None}, "boxes must be numbers of the shape \\(N, 4\\), not None"),
         ({"boxes": [(1, 2), (1, 2, 3, 4)]}, "boxes must be numbers of the shape \\(N, 4\\)"),
         ({"confidence": np.full((2, 17), 1.5)}, "confidence holds 1.5; it holds probabilities"),
         ({"state": np.full((2, 17, 3), -0.5)}, "state holds -0.5"),

@@ -124,6 +124,11 @@ def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
     assert open_picture(path).shape == (24, 32, 3)
 
 
+def test_premultiplied_transparency() -> None:
+    for mode in ("La", "RGBa"):
+        assert open_picture(Image.new(mode, (3, 2))).min() == 255
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I"])
 def test_every_mode_of_pixels(mode: str) -> None:
     grey = np.zeros((10, 12), np.uint8)
@@ -458,6 +463,14 @@ def test_crops_that_miss_the_picture_or_dwarf_it() -> None:
     assert (part == 114).all()
     part, affine = crop(image, (-2000, -2000, 2000, 2000), (400, 400), fill=0)
     np.testing.assert_allclose(centre_of(part), apply(affine, (35, 25)), atol=0.1)
+
+
+def test_a_crop_is_the_same_part_of_a_larger_crop() -> None:
+    # At its edges, too, where an antialiasing filter looks at pixels beyond the box.
+    image = np.random.default_rng(0).integers(0, 255, (240, 240, 3), np.uint8)
+    whole, _ = crop(image, (0, 0, 240, 240), (40, 40))
+    part, _ = crop(image, (60, 30, 180, 210), (30, 20))
+    assert np.abs(part.astype(int) - whole[5:35, 10:30]).max() <= 1
 
 
 def test_a_shrinking_crop_is_antialiased() -> None:

@@ -81,6 +81,8 @@ def test_prompts_compare_by_value_and_do_not_change() -> None:
         ({"box": (1, 2, 3)}, "got the shape \\(3,\\)"),
         ({"mask": np.zeros((3, 4))}, "marks no pixel"),
         ({"mask": np.full((3, 4), 7)}, "bool or 0 and 1"),
+        ({"mask": [[1, 0], [1]]}, "its rows differ in length"),
+        ({"points": (1, 2), "labels": [[1], [1, 0]]}, "give 1 or 0 for each point"),
         ({"mask": [1, 0]}, "mask must be \\(H, W\\)"),
     ],
 )

@@ -178,7 +178,17 @@ def _triples(record: Mapping[str, Any], name: str, skeleton: Skeleton) -> NDArra
         raise ValueError(
             f"{name} has {len(values)} keypoint numbers; {skeleton.name} has {joints} keypoints of x, y, flag"
         )
-    return np.array(values, dtype=np.float64).reshape(joints, 3)
+    return _numbers(values, name, "keypoints").reshape(joints, 3)
+
+
+def _numbers(values: Any, name: str, what: str) -> NDArray[np.float64]:
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.array([np.nan])
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} has {what} that are not all finite numbers: {str(values)[:60]}")
+    return numbers
 
 
 def _masks(annotations: Sequence[Mapping[str, Any]], names: Sequence[str], size: Size) -> Masks | None:
@@ -208,7 +218,9 @@ def _boxes(
                 raise ValueError(
                     f"{names[row]} has a bbox of {len(record['bbox'])} numbers, not x, y, width, height"
                 )
-            x, y, width, height = (float(value) for value in record["bbox"])
+            x, y, width, height = _numbers(record["bbox"], names[row], "bbox values")
+            if width < 0 or height < 0:
+                raise ValueError(f"{names[row]} has a bbox of negative width or height: {record['bbox']}")
             boxes[row] = x, y, x + width, y + height
         elif masks is not None and masks.known[row]:
             boxes[row] = masks[row].boxes()[0]

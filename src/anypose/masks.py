@@ -248,17 +248,16 @@ def _counts_of_rle(record: Any, size: Size, place: int) -> str | None:
         return None
     if not isinstance(record, dict) or "counts" not in record:
         raise ValueError(f'mask {place} must be a record with "size" and "counts", not {str(record)[:60]!r}')
-    if tuple(record.get("size", size)) != size:
-        raise ValueError(
-            f"mask {place} is of a picture of {tuple(record['size'])}, not of {size} (height, width)"
-        )
+    own_size = check_size(record.get("size", size))
+    if own_size != size:
+        raise ValueError(f"mask {place} is of a picture of {own_size}, not of {size} (height, width)")
     counts = record["counts"]
     try:
         if isinstance(counts, list | tuple | np.ndarray):
             runs = np.array([int(run) for run in counts], dtype=np.int64)
         else:
             runs = _runs_of_string(counts if isinstance(counts, bytes) else str(counts).encode())
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"mask {place} is damaged: {error}") from None
     # pycocotools trusts its input and writes where damaged run lengths lead it.
     if (runs < 0).any() or runs.sum() != size[0] * size[1]:

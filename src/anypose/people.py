@@ -62,7 +62,7 @@ class People:
     def __post_init__(self) -> None:
         keep = object.__setattr__
         keep(self, "size", check_size(self.size))
-        number = len(self.boxes)
+        number = _rows_of_boxes(self.boxes)
         joints = len(self.skeleton)
         for name, row in _ROWS.items():
             shape = tuple(joints if side == "K" else int(side) for side in row)
@@ -342,6 +342,13 @@ def decimals(array: NDArray[np.float32]) -> list[Any]:
     return short.tolist()
 
 
+def _rows_of_boxes(boxes: Any) -> int:
+    try:
+        return len(boxes)
+    except TypeError:
+        raise ValueError(f"boxes must be numbers of the shape (N, 4), not {boxes!r}") from None
+
+
 def _column(values: Any, name: str, number: int, row: tuple[int, ...], what: str) -> NDArray[np.float32]:
     """`values` as an (N, *row) float32 array of its own that cannot be written to."""
     shape = ", ".join(["N", *map(str, row)]) + ("," if not row else "")
@@ -352,9 +359,9 @@ def _column(values: Any, name: str, number: int, row: tuple[int, ...], what: str
         raise ValueError(f"{name} must be numbers of the shape ({shape}){what}") from None
     if number == 0 and array.size == 0:
         array = array.reshape(0, *row)
-    if array.ndim == 0 or len(array) != number:
-        raise ValueError(f"{name} has {_count(len(np.atleast_1d(array)), 'row')} for {_people(number)}")
-    if array.shape[1:] != row:
+    if array.ndim and len(array) != number:
+        raise ValueError(f"{name} has {_count(len(array), 'row')} for {_people(number)}")
+    if array.shape != (number, *row):
         raise ValueError(f"{name} has the shape {array.shape}; expected ({shape}){what} with N = {number}")
     if not np.isfinite(array).all():
         person = int(np.argwhere(~np.isfinite(array))[0][0])

@@ -277,7 +277,9 @@ def _rgb(image: Image.Image, name: str) -> Picture:
             image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
             return _from_deep(np.asarray(image), image.format, name)
-        if image.mode in ("RGBa", "La") or image.has_transparency_data:
+        if image.mode == "La":  # Pillow undoes the premultiplied alpha of grey only so.
+            image = image.convert("LA")
+        if image.mode == "RGBa" or image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, (255, 255, 255, 255))
             image = Image.alpha_composite(white, image)

@@ -262,7 +262,10 @@ def _labels(values: Any, points: NDArray[np.float32] | None) -> NDArray[np.int64
         if values is not None:
             raise PromptError(f"labels {values!r} without points; give the points they belong to")
         return None
-    labels: NDArray[Any] = np.ones(len(points)) if values is None else np.array(values)
+    try:
+        labels: NDArray[Any] = np.ones(len(points)) if values is None else np.array(values)
+    except ValueError:
+        raise PromptError(f"labels {values!r}: give 1 or 0 for each point") from None
     if labels.shape not in ((), (len(points),)) or (labels.shape == () and len(points) != 1):
         raise PromptError(
             f"labels has {labels.size} values for {len(points)} points; give one for each point"
@@ -291,7 +294,10 @@ def _box(values: Any) -> NDArray[np.float32] | None:
 def _mask(values: Any) -> NDArray[np.bool_] | None:
     if values is None:
         return None
-    mask = np.array(values)
+    try:
+        mask = np.array(values)
+    except ValueError:
+        raise PromptError("mask must be (H, W) of bool or 0 and 1; its rows differ in length") from None
     if mask.ndim != 2 or (mask.dtype != bool and not np.isin(mask, (0, 1)).all()):
         raise PromptError(f"mask must be (H, W) of bool or 0 and 1; got {mask.shape} of {mask.dtype}")
     mask = mask.astype(bool)
