@@ -227,8 +227,13 @@ def _segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str | None:
             return "the mask's counts are not whole numbers"
         if sum(counts) != size[0] * size[1]:
             return f"the mask's run lengths sum to {sum(counts)}, expected {size[0] * size[1]}"
-    elif not isinstance(counts, str) or not counts:
+        return None
+    if not isinstance(counts, str) or not counts:
         return "the mask's counts are neither a list of run lengths nor a compressed string"
+    try:
+        Masks.from_rle([segmentation], size)
+    except ValueError as error:
+        return str(error)
     return None
 
 

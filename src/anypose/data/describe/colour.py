@@ -21,7 +21,7 @@ SURE_SHARE = 0.5
 POSSIBLE_SHARE = 0.2
 ABSENT_SHARE = 0.08
 SMALLEST_REGION = 30
-GREYSCALE_CHROMA = 4.0
+GREYSCALE_SPREAD = 14
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _all_names() -> list[str]:
 def _is_greyscale(image: np.ndarray) -> bool:
     sampled = image[::7, ::7].reshape(-1, 3).astype(np.int16)
     spread = sampled.max(1) - sampled.min(1)
-    return bool(np.percentile(spread, 90) < 3 * GREYSCALE_CHROMA)
+    return bool(np.percentile(spread, 97) < GREYSCALE_SPREAD)
 
 
 def _absent(pixels: np.ndarray | None) -> dict[str, int]:

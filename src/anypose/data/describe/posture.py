@@ -168,7 +168,7 @@ def hands_together(body: Body) -> int:
 
 
 def stance(body: Body) -> dict[str, int]:
-    """Standing, sitting, low (crouching or on the ground), lying, bending: exclusive, each only where the legs say so."""
+    """Standing, sitting, low (crouching or on the ground), lying, bending; each excludes the others."""
     facts = dict.fromkeys(("standing", "sitting", "low", "lying", "bending"), -1)
     lean, legs = body.lean(), body.legs()
     if lean is None:

@@ -220,6 +220,12 @@ _THINGS = {
         bare=("by the {n}", "near {n}", "next to {n}"),
     ),
 }
+# Of what mostly lies before people on a table it is not said that they hold it.
+_LYING_ABOUT = frozenset(
+    ("cup", "bottle", "wine glass", "fork", "knife", "spoon", "laptop", "book", "pizza", "sandwich",
+     "hot dog", "donut", "banana", "apple", "scissors", "sports ball")
+)  # fmt: skip
+_AT_HAND = Wording(having=("with the {n}", "with {a}", "who has {a}"), bare=("{n}", "person with {n}"))
 _WORN = Wording(
     after=("wearing {a}",),
     having=("with {a}", "with the {n}", "who has {a}"),
@@ -242,6 +248,8 @@ def thing_wording(relation: str, name: str) -> Wording:
     wording = _THINGS[relation]
     if name in ("tie", "backpack") and relation == "with":
         wording = _WORN
+    elif name in _LYING_ABOUT and relation == "with":
+        wording = _AT_HAND
     elif name in ("chair", "couch", "bench", "bed") and relation == "on":
         wording = _SEAT
     noun = "TV" if name == "tv" else name
