@@ -36,6 +36,24 @@ def test_bitmaps_come_back_from_polygons_holes_and_all(bitmaps: Any) -> None:
     assert Masks.from_polygons(masks.polygons(), masks.size) == masks
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_polygons_of_bitmaps_full_of_holes_and_corners(share: float) -> None:
+    masks = Masks.from_bitmaps(np.random.default_rng(0).random((20, 21, 17)) < share)
+    assert Masks.from_polygons(masks.polygons(), masks.size) == masks
+
+
+def test_each_region_is_one_polygon_and_a_hole_is_part_of_it() -> None:
+    bitmap = np.zeros((9, 12), bool)
+    bitmap[1, 1] = bitmap[2, 2] = True  # These touch at a corner only.
+    bitmap[3:8, 4:11] = True
+    bitmap[4:7, 5:10] = False
+    bitmap[5, 7] = True  # An island in the hole.
+    (polygons,) = Masks.from_bitmaps(bitmap[None]).polygons()
+    assert polygons is not None
+    assert sorted(len(polygon) // 2 for polygon in polygons) == [4, 4, 4, 10]
+    assert [1, 1, 2, 1, 2, 2, 1, 2] in polygons
+
+
 @few
 @given(BITMAPS)
 def test_uncompressed_run_lengths_with_empty_runs_mean_the_same(bitmaps: Any) -> None:
