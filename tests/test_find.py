@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_a_folder_keeps_formats_and_tells_equal_names_apart(predictor: StandIn) 
         (["a.jpg", "--out", "found.xyz"], "cannot write .xyz"),
         (["a.jpg", "--out", "-"], "--out -"),
         (["a.jpg", "--json", "."], "is a folder"),
+        (["a.jpg", "--out", "found.png", "--json", "found.png"], "found.png would overwrite"),
         (["a.jpg", "--masks", "png"], "--masks png"),
         (["a.jpg", "--point", "12"], 'cannot read the point "12"'),
         (["a.jpg", "--box", "9,9,1,1"], "(9, 9, 1, 1)"),
@@ -178,8 +180,9 @@ def test_masks_as_png_polygon_and_none(predictor: StandIn) -> None:
     people = json.loads(Path("out/a.json").read_text())["pictures"][0]["people"]
     assert people["mask_files"] == ["out/found_mask_1.png"]
 
-    find("a.jpg", "--text", "her", "--masks", "png", "--json", "beside/b.json")
+    find("a.jpg", picture("one/a.png"), "--text", "her", "--masks", "png", "--json", "beside/b.json")
     assert Path("beside/b_a_mask_1.png").is_file()
+    assert Path("beside/b_a_2_mask_1.png").is_file()
 
     entry = json.loads(find("a.jpg", "--text", "her", "--masks", "polygon", "--json", "-").stdout)
     assert len(entry["pictures"][0]["people"]["polygons"][0][0]) >= 8
@@ -201,6 +204,26 @@ def test_control_c_leaves_nothing_half_written(predictor: StandIn) -> None:
     result = find("a.jpg", "b.jpg", "c.jpg", "--out", "out/", "--json", "all.json", code=130)
     assert result.stderr == "anypose: stopped\n"
     assert files() == ["a.jpg", "b.jpg", "c.jpg", "out/a.jpg"]
+
+
+def test_a_pipe_that_closes_early_is_no_accident(tmp_path: Path) -> None:
+    code = (
+        "import anypose, stand_in; vars(anypose)['load'] = lambda name: stand_in.StandIn()\n"
+        "from anypose.cli import main; main()"
+    )
+    arguments = ["find", *[picture(str(tmp_path / f"{i}.png")) for i in range(40)], "--json", "-"]
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(anypose.__file__).parents[1])])
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(20)
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_wrong_names_get_a_hint() -> None:

@@ -70,7 +70,7 @@ def refuse_inputs(paths: Sequence[Path], sources: Sequence[str]) -> None:
     inputs = {os.path.realpath(source) for source in sources if source != "-" and not is_url(source)}
     for path in paths:
         if os.path.realpath(path) in inputs:
-            raise AnswerError(f"{path} would overwrite a picture that is read; choose another place")
+            raise AnswerError(f"{path} would overwrite a picture of this run; choose another place")
 
 
 def _distinct_names(sources: Sequence[str]) -> Iterator[str]:

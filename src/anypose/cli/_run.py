@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import typer
 
-from anypose.cli._answers import AnswerError, Report, refuse_inputs, shown_name
+from anypose.cli._answers import AnswerError, Report, file_name, refuse_inputs, shown_name
 from anypose.files import write_atomically
 from anypose.people import People
 from anypose.pictures import PictureError, encode_picture, open_picture
@@ -34,6 +34,7 @@ class Run:
 
     predictor answers, prompts are asked of each picture, report takes the JSON. masks is the form of masks;
     beside is a file beside which mask PNGs go when no picture is written. summary prints a line a person.
+    stems are the names of mask PNGs that are taken.
     """
 
     predictor: Predictor
@@ -44,6 +45,7 @@ class Run:
     summary: bool = False
     failed: list[dict[str, str]] = dataclasses.field(default_factory=list)
     say: Callable[[str], None] = _say
+    stems: set[str] = dataclasses.field(default_factory=set)
 
     def answer_all(self, sources: Sequence[str], targets: Sequence[Path | None]) -> None:
         """Answer every picture; what fails is said in a line, counted in `failed`, and left behind."""
@@ -51,6 +53,8 @@ class Run:
             for source, target in zip(sources, targets):
                 try:
                     self._answer(source, target, sources)
+                except BrokenPipeError:
+                    raise
                 except (PictureError, PromptError, AnswerError, OSError) as error:
                     self.fail(source, error)
                 advance()
@@ -104,11 +108,16 @@ class Run:
             return [None] * len(people)
         if target is None:
             assert self.beside is not None
-            stem = Path(shown_name(source)).stem.replace(" ", "_")
-            target = self.beside.with_name(f"{self.beside.stem}_{stem}.png")
+            stem = f"{self.beside.stem}_{Path(file_name(source)).stem}"
+            target = self.beside.with_name(f"{stem}.png")
+        # a.jpg and a.png, or one/a.jpg and two/a.jpg, must not share their masks' names.
+        stem, number = target.stem, 2
+        while stem.casefold() in self.stems:
+            stem, number = f"{target.stem}_{number}", number + 1
+        self.stems.add(stem.casefold())
         written: list[str | None] = []
         for i in range(len(people)):
-            path = target.with_name(f"{target.stem}_mask_{i + 1}.png")
+            path = target.with_name(f"{stem}_mask_{i + 1}.png")
             if not people.masks.known[i]:
                 written.append(None)
                 continue

@@ -88,11 +88,13 @@ def find(
             raise AnswerError("--masks png writes files beside the answer: give --out, or --json FILE")
         sources = [str(source) for source in list_pictures(pictures)]
         targets = plan(sources, out)
-        refuse_inputs([beside] if beside else [], sources)
+        refuse_inputs([beside] if beside else [], [*sources, *(str(path) for path in targets if path)])
         predictor = _load(model)
         with Report(json, model) as report:
             run = Run(predictor, prompts, report, masks, beside, summary=out is None and json is None)
             run.answer_all(sources, targets)
+    except BrokenPipeError:
+        raise
     except (PromptError, AnswerError, OSError) as error:
         stop(str(error))
     if run.failed and len(sources) > 1:
