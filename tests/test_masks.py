@@ -42,6 +42,12 @@ def test_polygons_of_bitmaps_full_of_holes_and_corners(share: float) -> None:
     assert Masks.from_polygons(masks.polygons(), masks.size) == masks
 
 
+def test_rings_inside_rings_keep_their_own_holes() -> None:
+    y, x = np.mgrid[:23, :23] - 11
+    masks = Masks.from_bitmaps((np.maximum(abs(x), abs(y)) % 4 < 2)[None])
+    assert Masks.from_polygons(masks.polygons(), masks.size) == masks
+
+
 def test_each_region_is_one_polygon_and_a_hole_is_part_of_it() -> None:
     bitmap = np.zeros((9, 12), bool)
     bitmap[1, 1] = bitmap[2, 2] = True  # These touch at a corner only.
