@@ -47,7 +47,7 @@ class Places:
         # Anybody in a crowd may stand anywhere in it.
         x_low, x_high = np.where(crowds, x0, x), np.where(crowds, x1, x)
         y_low, y_high = np.where(crowds, y0, y), np.where(crowds, y1, y)
-        margin = np.maximum(0.02 * width, 0.15 * np.minimum(wide[:, None], wide))
+        margin = np.maximum(0.025 * width, 0.22 * np.minimum(wide[:, None], wide))
         left = x_high[:, None] + margin < x_low
         above = (
             y_high[:, None] + np.maximum(0.08 * height, 0.15 * np.minimum(high[:, None], high)) < y_low
@@ -89,6 +89,8 @@ def positions(places: Places) -> Truths:
         for rank in range(2, LARGEST_RANK + 1):
             exact = (lowest == rank) & (highest == rank) & known
             outside = (rank < lowest) | (rank > highest) & known
+            # Of two people nobody says "second from the left".
+            exact &= count > 2
             facts[f"{side}={rank}"] = np.where(exact, 1, np.where(outside, 0, -1)).astype(np.int8)
         if count <= SIDE_BY_SIDE:
             first = facts[f"{side}most"]
