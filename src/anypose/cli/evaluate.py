@@ -1,0 +1,161 @@
+"""Measure a system on labelled pictures, by every kind of prompt."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anypose.cli import stop
+
+if TYPE_CHECKING:
+    from anypose.data.sample import Sample
+    from anypose.skeleton import Skeleton
+
+_KINDS = "point,scribble,box,text,everyone"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="See `anypose systems`.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA.json", help="People and keypoints in COCO's format.")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the pictures.")],
+    prompts: Annotated[
+        str, typer.Option(metavar="KINDS", help="What to ask by, separated by commas.")
+    ] = _KINDS,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures there.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N pictures.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws other points, scribbles and sentences.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the model.")] = None,
+) -> None:
+    """Ask MODEL for every labelled person of DATA.json and print how right it is, with 95 % intervals.
+
+    Each prompt is one question about one person, and only the best answer counts. Points and scribbles are
+    drawn inside the person's mask, the same ones in every run. Text is the annotation's own `caption` or a
+    sentence made from the labels that is true of this person alone. Figures of prompts are over people with
+    labelled keypoints; a difference inside the intervals is not an improvement.
+
+    Exit code: 0 when all is well; 2 when the input is wrong or a picture could not be opened (the others
+    count).
+
+    \b
+    Examples:
+      anypose evaluate promptable/pointer dev.json --images photos/
+      anypose evaluate promptable/pointer dev.json --images photos/ --prompts point,text --json figures.json
+    """
+    kinds = _kinds(prompts)
+    if json is not None and (json.is_dir() or not json.resolve().parent.is_dir()):
+        stop(
+            f"--json {json}: "
+            + ("is a folder; name a file" if json.is_dir() else "its folder does not exist")
+        )
+    samples = _samples(data, images)[:limit]
+    system = _system(model, threads)
+
+    from anypose.evaluation import examine, figures_of
+    from anypose.evaluation.bootstrap import RESAMPLES
+
+    with _progress(len(samples)) as advance:
+        exam = examine(system, samples, kinds, seed, advance)
+    if not exam.samples:
+        stop(f"none of the {len(samples)} pictures in {images} could be opened; the first: {exam.faults[0]}")
+    figures = figures_of(exam)
+    _show(figures, f"{model} on {data.name}, {len(exam.samples)} pictures")
+    if json is not None:
+        about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
+        _write(json, figures | {"about": about | {"seed": seed, "resamples": RESAMPLES}})
+    for fault in exam.faults:
+        typer.echo(f"anypose: {fault}", err=True)
+    if exam.faults:
+        stop(f"{len(exam.faults)} of {len(samples)} pictures could not be opened and are left out")
+
+
+def _kinds(prompts: str) -> list[str]:
+    known = _KINDS.split(",")
+    kinds = [kind.strip() for kind in prompts.split(",") if kind.strip()]
+    if not kinds:
+        stop(f"--prompts names no kind of prompt; the kinds are {', '.join(known)}")
+    for kind in kinds:
+        if kind not in known:
+            near = difflib.get_close_matches(kind, known, n=1, cutoff=0.4)
+            advice = f"did you mean {near[0]!r}?" if near else f"the kinds are {', '.join(known)}"
+            stop(f"--prompts: there is no prompt kind {kind!r}; {advice}")
+    return kinds
+
+
+def _samples(data: Path, images: Path) -> list[Sample]:
+    from anypose.data.coco import read
+    from anypose.data.sample import DataError
+
+    if not images.is_dir():
+        stop(f"--images {images} is {'a file, not a folder' if images.exists() else 'not there'}")
+    try:
+        samples = read(data, images, _skeleton(data))
+    except DataError as error:
+        if len(error.faults) > 1:
+            stop(f"{data} has {len(error.faults)} faults; the first: {error.faults[0]}")
+        stop(" ".join(str(error).split()))
+    if not any(len(sample.people) for sample in samples):
+        stop(f"{data} has no labelled person to ask for")
+    return samples
+
+
+def _skeleton(data: Path) -> Skeleton:
+    """The skeleton whose keypoints the file names; COCO's where that cannot be told and `read` says why."""
+    import json
+
+    from anypose.skeleton import COCO17, SKELETONS
+
+    try:
+        categories = json.loads(data.read_bytes())["categories"]
+        named = [tuple(category["keypoints"]) for category in categories if category.get("name") == "person"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return COCO17
+    return next((skeleton for skeleton in SKELETONS.values() if skeleton.keypoints in named), COCO17)
+
+
+def _system(model: str, threads: int | None) -> Any:
+    from anypose import load
+
+    try:
+        return load(model, threads=threads)
+    except (ValueError, ImportError, OSError) as error:
+        stop(" ".join(str(error).split()))
+
+
+def _show(figures: dict[str, Any], title: str) -> None:
+    from rich.console import Console
+
+    from anypose.evaluation import print_table
+
+    print_table(Console(), figures, title)
+
+
+def _write(path: Path, figures: dict[str, Any]) -> None:
+    from json import dumps
+
+    from anypose.files import write_atomically
+
+    try:
+        write_atomically(path, dumps(figures, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        stop(f"--json {path}: {error.strerror or error}")
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error at a terminal; otherwise nothing."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("pictures", total=count)
+        yield lambda: bar.advance(task)
