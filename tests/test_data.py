@@ -177,9 +177,9 @@ def test_coco_people() -> None:
     assert sum(len(sample.people) for sample in samples) == 410
     assert sum(len(sample.crowds) for sample in samples if sample.crowds is not None) == 8
     assert all(sample.fully_labelled for sample in samples)
-    start = time.perf_counter()
+    start = time.process_time()
     samples = read(folder / "train.json", folder / "images")
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert sum(sample.fully_labelled for sample in samples) == 906
     assert sum(len(sample.people) for sample in samples) == 5759
     assert samples[0].image().shape[:2] == samples[0].people.size
