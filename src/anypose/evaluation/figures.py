@@ -51,9 +51,6 @@ def _prompted(exam: Exam, answers: Sequence[Answer]) -> Figures:
 
 def _text(exam: Exam, answers: Sequence[Answer]) -> Figures:
     out = _prompted(exam, answers) | _worded(exam, answers)
-    derived = [answer for answer in answers if answer.words != "caption"]
-    plain = sum(answer.words == "without position" for answer in derived)
-    out["share_without_position"] = plain / len(derived) if derived else None
     out["no_sentence"] = exam.unsaid
     several = [answer for answer in answers if len(exam.samples[answer.picture].people) > 1]
     out["two_or_more"] = _figures(exam, _by_keypoints(exam, several)[0]) | _worded(exam, several)
@@ -63,12 +60,15 @@ def _text(exam: Exam, answers: Sequence[Answer]) -> Figures:
 
 def _worded(exam: Exam, answers: Sequence[Answer]) -> Figures:
     groups = {words: [answer for answer in answers if answer.words == words] for words in WORDS}
+    derived = [answer for answer in answers if answer.words != "caption"]
+    plain = sum(answer.words == "without position" for answer in derived)
     return {
+        "share_without_position": plain / len(derived) if derived else None,
         "by_words": {
             words: _figures(exam, main) | {"chance": _chance(exam, main)}
             for words, group in groups.items()
             if (main := _by_keypoints(exam, group)[0])
-        }
+        },
     }
 
 

@@ -15,7 +15,8 @@ class Sentences:
     """Chooses one sentence a person, picture after picture, in the order of the file.
 
     Sentences with and without words of position take turns: each person gets the kind that is short so far
-    or, where no sentence of that kind is true of this person alone, the other kind.
+    or, where no sentence of that kind is true of this person alone, the other kind. People among others are
+    counted apart; people alone in their picture, of whom anything can be said, even out the whole.
 
     Attributes:
         unsaid: people so far of whom no sentence is true of them alone. Where not everybody in the picture is
@@ -25,12 +26,11 @@ class Sentences:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.unsaid = 0
-        self._with = 0
-        self._without = 0
+        # Sentences with and without a word of position: all, and those of people among others.
+        self._made, self._made_among_others = [0, 0], [0, 0]
 
     def of(self, sample: Sample, image: NDArray[np.uint8]) -> list[tuple[int, str, Prompt]]:
-        """(person, kind of words, prompt) for each person of the picture (H, W, 3) RGB that words can single
-        out.
+        """(person, kind of words, prompt) for each person of the picture (H, W, 3) that words can mean.
 
         The kind is "caption", "with position" or "without position".
         """
@@ -47,12 +47,13 @@ class Sentences:
                 continue
             identity = person if people.ids is None else int(people.ids[person]) % (1 << 63)
             random = np.random.default_rng([identity, self.seed, 2])
-            first = self._with < (1 - _SHARE_WITHOUT) * (self._with + self._without)
+            so_far = self._made_among_others if len(people) > 1 else self._made
+            first = so_far[0] < (1 - _SHARE_WITHOUT) * sum(so_far)
             for with_position in (first, not first):
                 made = describe(observed, person, random, 1, with_position) if observed is not None else []
                 if made:
-                    self._with += with_position
-                    self._without += not with_position
+                    self._made[not with_position] += 1
+                    self._made_among_others[not with_position] += len(people) > 1
                     words = "with position" if with_position else "without position"
                     said.append((person, words, Prompt(text=made[0].text)))
                     break

@@ -67,7 +67,9 @@ def notes_of(figures: dict[str, Any]) -> list[str]:
     if text:
         share = text["share_without_position"]
         if share is not None:
-            notes.append(f"{share:.0%} of the made sentences have no word of position")
+            among = text["two_or_more"]["share_without_position"]
+            others = "" if among is None else f" ({among:.0%} where there are two or more people)"
+            notes.append(f"{share:.0%} of the made sentences have no word of position{others}")
         if text["no_sentence"]:
             notes.append(
                 f"{text['no_sentence']} people have no sentence of their own and are left out of text"
