@@ -69,9 +69,7 @@ class Baseline:
         size = picture.height, picture.width
         if not len(boxes):
             return People.empty(size, reason="no detection fits")
-        scale = 1.25 * np.max(
-            (boxes[:, 2:] - boxes[:, :2]) / (192, 256), axis=1
-        )  # picture pixels a crop's pixel
+        scale = 1.25 * np.max((boxes[:, 2:] - boxes[:, :2]) / (192, 256), axis=1)  # picture pixels a crop's pixel
         start = (boxes[:, :2] + boxes[:, 2:]) / 2 - scale[:, None] * (96, 128)
         crops = [_sampled(picture, (192, 256), step, x, y) for step, (x, y) in zip(scale, start)]
         planes = ((np.stack(crops) / 255 - MEAN) / DEVIATION).transpose(0, 3, 1, 2)
@@ -118,9 +116,7 @@ class BaselineScene:
         return boxes[first], scores[first]
 
 
-def _sampled(
-    picture: Image.Image, size: tuple[int, int], step: float, x: float, y: float
-) -> NDArray[np.float32]:
+def _sampled(picture: Image.Image, size: tuple[int, int], step: float, x: float, y: float) -> NDArray[np.float32]:
     """(height, width, 3) of `size` (width, height): bilinear samples every `step` pixels from x, y on."""
     grid = (step, 0, x, 0, step, y)
     moved = picture.transform(size, Image.Transform.AFFINE, grid, Image.Resampling.BILINEAR)

@@ -152,9 +152,7 @@ def test_labels_do_not_cover_each_other_and_stay_inside() -> None:
 
 
 def test_prompts_are_marked() -> None:
-    prompt = Prompt(
-        points=[(50, 60), (100, 60)], labels=[1, 0], scribble=[(20, 200), (90, 210)], box=(5, 5, 300, 200)
-    )
+    prompt = Prompt(points=[(50, 60), (100, 60)], labels=[1, 0], scribble=[(20, 200), (90, 210)], box=(5, 5, 300, 200))
     drawn = draw(canvas(90), People.empty(SIZE), prompts=[prompt])
     assert drawn[60, 50].argmax() == 1
     assert drawn[60, 100].argmax() == 0

@@ -42,9 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluated(
-    folder: Path, *options: str, model: str = "promptable/pointer", data: str = "data.json"
-) -> Result:
+def evaluated(folder: Path, *options: str, model: str = "promptable/pointer", data: str = "data.json") -> Result:
     arguments = ["evaluate", model, str(folder / data)]
     if "--images" not in options:
         arguments += ["--images", str(folder)]
@@ -118,9 +116,7 @@ def test_the_skeleton_is_that_of_the_file(folder: Path) -> None:
         (["--json", "nowhere/figures.json"], {}, "its folder does not exist"),
     ],
 )
-def test_one_clear_line_for_what_is_wrong(
-    folder: Path, options: list[str], changes: dict[str, str], said: str
-) -> None:
+def test_one_clear_line_for_what_is_wrong(folder: Path, options: list[str], changes: dict[str, str], said: str) -> None:
     result = evaluated(folder, *options, **changes)
     assert result.exit_code == 2
     assert said in result.stderr

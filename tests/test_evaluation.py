@@ -113,10 +113,7 @@ class OracleScene:
         if prompts is None:
             return self.truth.warp(aside, self.truth.size)
         self.oracle.batches += 1
-        return [
-            self.oracle.chosen(self.truth, self.meant(prompt)).warp(aside, self.truth.size)
-            for prompt in prompts
-        ]
+        return [self.oracle.chosen(self.truth, self.meant(prompt)).warp(aside, self.truth.size) for prompt in prompts]
 
     def meant(self, prompt: Prompt) -> int:
         if prompt.text is not None:
@@ -154,9 +151,7 @@ def people_by_picture(
 
 
 @pytest.mark.parametrize(("name", "skeleton"), [("coco", COCO17), ("crowdpose", CROWDPOSE14)])
-def test_equals_the_reference_evaluators(
-    name: str, skeleton: Skeleton, vectors: Callable[[str], Path]
-) -> None:
+def test_equals_the_reference_evaluators(name: str, skeleton: Skeleton, vectors: Callable[[str], Path]) -> None:
     folder = vectors("metrics2d")
     expected = json.loads((folder / "expected.json").read_text())[name]
     truth = json.loads((folder / f"{name}_gt.json").read_text())
@@ -187,9 +182,7 @@ def coco_stats(truth: dict[str, Any], found: list[dict[str, Any]], kind: str) ->
     # People hold boxes in float32, and a crowd's box is that of its mask.
     [("keypoints", "keypoints", 1e-6), ("masks", "segm", 1e-6), ("boxes", "bbox", 1e-3)],
 )
-def test_equals_cocoeval_on_dev(
-    kind: Kind, coco_kind: str, tolerance: float, shared: Callable[[str], Path]
-) -> None:
+def test_equals_cocoeval_on_dev(kind: Kind, coco_kind: str, tolerance: float, shared: Callable[[str], Path]) -> None:
     content = json.loads(shared("data/coco_people/dev.json").read_text())
     pictures, crowds, truth, found = content["images"], [], [], []
     random = np.random.default_rng(0)
@@ -282,9 +275,7 @@ def test_answers_in_a_crowd_are_ignored() -> None:
         ]
     )
     for kind in ("keypoints", "masks", "boxes"):
-        assert average_precision([listed], [found], kind, crowds=[crowd.masks]).figures[
-            "AP"
-        ] == pytest.approx(1)
+        assert average_precision([listed], [found], kind, crowds=[crowd.masks]).figures["AP"] == pytest.approx(1)
 
 
 def test_nobody_found_and_nobody_there() -> None:
@@ -473,9 +464,7 @@ def test_a_system_that_finds_nobody_reaches_nothing(samples: list[Sample]) -> No
 
 
 def test_a_system_that_answers_with_the_neighbour(samples: list[Sample]) -> None:
-    figures = figures_of(
-        examine(Oracle(samples, lambda people, index: people[[index - 1]]), samples, ("point",))
-    )
+    figures = figures_of(examine(Oracle(samples, lambda people, index: people[[index - 1]]), samples, ("point",)))
     # The last picture has one person, who is its own neighbour: one of seven.
     assert figures["point"]["right_person"] == pytest.approx(1 / 7)
     assert figures["point"]["miou"] == pytest.approx(1 / 7)
@@ -534,9 +523,7 @@ def test_a_missing_mask_of_some_answers_counts_as_nothing(samples: list[Sample])
 
 def test_people_without_keypoints_stand_apart(samples: list[Sample]) -> None:
     def unlabelled(people: People) -> People:
-        return dataclasses.replace(
-            people, confidence=people.confidence * (np.arange(len(people)) == 0)[:, None]
-        )
+        return dataclasses.replace(people, confidence=people.confidence * (np.arange(len(people)) == 0)[:, None])
 
     partly = [dataclasses.replace(s, people=unlabelled(s.people)) for s in samples]
     figures = figures_of(examine(Oracle(partly), partly, ("box",)))["box"]

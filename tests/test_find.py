@@ -156,9 +156,7 @@ def test_a_folder_keeps_formats_and_tells_equal_names_apart(predictor: StandIn) 
         (["a.jpg", "--point", "500,20"], "a.jpg: point (500, 20) lies outside"),
     ],
 )
-def test_wrong_input_is_one_line_and_writes_nothing(
-    predictor: StandIn, options: list[str], words: str
-) -> None:
+def test_wrong_input_is_one_line_and_writes_nothing(predictor: StandIn, options: list[str], words: str) -> None:
     before = Path(picture("a.jpg")).read_bytes()
     picture("b.jpg")
     result = find(*options, code=2)
@@ -170,9 +168,7 @@ def test_wrong_input_is_one_line_and_writes_nothing(
 
 
 def test_masks_as_png_polygon_and_none(predictor: StandIn) -> None:
-    find(
-        picture("a.jpg"), "--text", "her", "--masks", "png", "--out", "out/found.jpg", "--json", "out/a.json"
-    )
+    find(picture("a.jpg"), "--text", "her", "--masks", "png", "--out", "out/found.jpg", "--json", "out/a.json")
     bitmap = Image.open("out/found_mask_1.png")
     assert bitmap.mode == "L"
     values, counts = np.unique(np.asarray(bitmap), return_counts=True)

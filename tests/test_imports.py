@@ -48,9 +48,7 @@ def stands(module: str) -> tuple[str, int]:
         for step, names in enumerate(steps):
             if any(module == name or module.startswith(name + ".") for name in names):
                 return floor, step
-    raise AssertionError(
-        f"{module} has no place in the order of imports; give it one in {Path(__file__).name}"
-    )
+    raise AssertionError(f"{module} has no place in the order of imports; give it one in {Path(__file__).name}")
 
 
 def imports(tree: ast.AST, module: str, is_package: bool, inside: bool = False) -> Iterator[tuple[str, bool]]:
@@ -78,9 +76,7 @@ def imported_by(path: Path) -> list[tuple[str, bool]]:
 def inner(name: str) -> str:
     """The module inside the package that an imported name lives in: "masks" of anypose.masks.Masks."""
     parts = name.split(".")[1:]
-    while parts and not (
-        SOURCE.joinpath(*parts).is_dir() or SOURCE.joinpath(*parts).with_suffix(".py").is_file()
-    ):
+    while parts and not (SOURCE.joinpath(*parts).is_dir() or SOURCE.joinpath(*parts).with_suffix(".py").is_file()):
         parts.pop()
     return ".".join(parts)
 
@@ -128,9 +124,7 @@ def test_no_system_imports_another() -> None:
 
 
 def test_the_package_itself_imports_nothing_of_its_own() -> None:
-    assert not [
-        name for name, at_import in imported_by(SOURCE / "__init__.py") if "anypose" in name and at_import
-    ]
+    assert not [name for name, at_import in imported_by(SOURCE / "__init__.py") if "anypose" in name and at_import]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +154,7 @@ def test_relative_imports_are_resolved() -> None:
     tree = ast.parse("from . import a\nfrom ..masks import Masks\ndef f():\n    from .b import c\n")
     found = list(imports(tree, "data.coco", is_package=False))
     assert found == [("anypose.data.a", True), ("anypose.masks.Masks", True), ("anypose.data.b.c", False)]
-    assert list(imports(ast.parse("from .a import b"), "data", is_package=True)) == [
-        ("anypose.data.a.b", True)
-    ]
+    assert list(imports(ast.parse("from .a import b"), "data", is_package=True)) == [("anypose.data.a.b", True)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

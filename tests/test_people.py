@@ -137,9 +137,7 @@ def test_cocos_own_annotations_survive() -> None:
     records = json.loads(shared("data/coco_people/dev.json").read_text())
     for image in records["images"]:
         mine = [
-            record
-            for record in records["annotations"]
-            if record["image_id"] == image["id"] and not record["iscrowd"]
+            record for record in records["annotations"] if record["image_id"] == image["id"] and not record["iscrowd"]
         ]
         size = (image["height"], image["width"])
         people = People.from_coco(mine, size)
@@ -247,9 +245,7 @@ def test_taking_apart_and_concatenating_gives_the_same() -> None:
     people = two_people(stated_areas=[3, 4])
     assert People.concatenate(list(people)).equals(people)
     assert People.concatenate([People.empty(SIZE), people]).equals(people)
-    assert People.concatenate([People.empty(SIZE, reason="nobody")]).equals(
-        People.empty(SIZE, reason="nobody")
-    )
+    assert People.concatenate([People.empty(SIZE, reason="nobody")]).equals(People.empty(SIZE, reason="nobody"))
 
 
 def test_concatenating_what_only_some_have() -> None:

@@ -260,9 +260,7 @@ def test_far_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path)
     for side in (12_000, 30_000):
         # Only the header says so; decoding would find the rest missing.
         head = b"IHDR" + struct.pack(">II", side, side) + whole[24:29]
-        (tmp_path / "bomb.png").write_bytes(
-            whole[:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:]
-        )
+        (tmp_path / "bomb.png").write_bytes(whole[:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             message = fault(tmp_path / "bomb.png")

@@ -71,9 +71,7 @@ def test_a_command_runs_and_writes_what_it_names(command: str, checkout: Path) -
 
 def test_the_python_example_runs(checkout: Path) -> None:
     assert PYTHON
-    subprocess.run(
-        [sys.executable, "-c", "\n".join(PYTHON)], cwd=checkout, env=ENVIRONMENT, check=True, timeout=120
-    )
+    subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], cwd=checkout, env=ENVIRONMENT, check=True, timeout=120)
     assert (checkout / "people.json").is_file()
 
 

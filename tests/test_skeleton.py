@@ -35,9 +35,7 @@ def test_orders_that_no_file_here_states() -> None:
 def test_the_mirror_exchanges_left_and_right_and_nothing_else(skeleton: Any) -> None:
     mirrored = [skeleton.keypoints[place] for place in skeleton.mirror]
     swap = {"left": "right", "right": "left"}
-    expected = [
-        "_".join(swap.get(word, word) for word in keypoint.split("_")) for keypoint in skeleton.keypoints
-    ]
+    expected = ["_".join(swap.get(word, word) for word in keypoint.split("_")) for keypoint in skeleton.keypoints]
     assert mirrored == expected
     assert all("left" in skeleton.keypoints[left] for left, _ in skeleton.mirror_pairs)
 

@@ -69,9 +69,7 @@ def from_coco(annotations: Sequence[Mapping[str, Any]], size: Size, skeleton: Sk
     for record, name in zip(annotations, names):
         if record.get("iscrowd"):
             raise ValueError(f"{name} is a crowd region (iscrowd 1) and not a person; leave it out")
-    triples = np.stack(
-        [_triples(record, name, skeleton) for record, name in zip(annotations, names)]
-    )  # N K 3
+    triples = np.stack([_triples(record, name, skeleton) for record, name in zip(annotations, names)])  # N K 3
     results = np.array(["score" in record for record in annotations])
     flags = np.where(results[:, None], 0, triples[..., 2])
     for row in np.flatnonzero(~np.isin(flags, (0, 1, 2)).all(axis=1)):
@@ -215,9 +213,7 @@ def _boxes(
         placed = triples[row][triples[row, :, 2] > 0, :2]
         if record.get("bbox") is not None:
             if len(record["bbox"]) != 4:
-                raise ValueError(
-                    f"{names[row]} has a bbox of {len(record['bbox'])} numbers, not x, y, width, height"
-                )
+                raise ValueError(f"{names[row]} has a bbox of {len(record['bbox'])} numbers, not x, y, width, height")
             x, y, width, height = _numbers(record["bbox"], names[row], "bbox values")
             if width < 0 or height < 0:
                 raise ValueError(f"{names[row]} has a bbox of negative width or height: {record['bbox']}")

@@ -76,8 +76,7 @@ def draw(
         raise ValueError(f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
     if tuple(people.size) != image.shape[:2]:
         raise ValueError(
-            f"people are of a picture of size {tuple(people.size)} (height, width), "
-            f"but the image is {image.shape[:2]}"
+            f"people are of a picture of size {tuple(people.size)} (height, width), but the image is {image.shape[:2]}"
         )
     canvas = Image.fromarray(np.ascontiguousarray(image)).copy()
     # The nearest people tend to be the largest: drawn first, they leave the small ones readable.
@@ -147,9 +146,7 @@ def _coverage(distance: Floats, radius: float) -> Floats:
     return np.clip(radius + 0.5 - distance, 0.0, 1.0)
 
 
-def _stroke(
-    canvas: Image.Image, line: Floats, width: float, colour: Colour, halo: float, closed: bool = False
-) -> None:
+def _stroke(canvas: Image.Image, line: Floats, width: float, colour: Colour, halo: float, closed: bool = False) -> None:
     """Draw a polyline (P, 2) of a width with an ink halo around it, both in pixels."""
     ends = np.roll(line, -1, axis=0) if closed else line[1:]
     segments = list(zip(line if closed else line[:-1], ends)) or [(line[0], line[0])]
@@ -334,8 +331,6 @@ def _free_place(
             top = int(np.clip(y, 0, max(0, size[0] - height)))
             places.append((left, top, left + width, top + height))
     for place in places:
-        if not any(
-            place[0] < t[2] and t[0] < place[2] and place[1] < t[3] and t[1] < place[3] for t in taken
-        ):
+        if not any(place[0] < t[2] and t[0] < place[2] and place[1] < t[3] and t[1] < place[3] for t in taken):
             return place
     return places[0]

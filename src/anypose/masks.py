@@ -67,9 +67,7 @@ class Masks:
         fewer than three corners, an odd number of values, or values that are not finite or far outside.
         """
         size = check_size(size)
-        return cls(
-            size, tuple(_counts_of_polygons(parts, size, place) for place, parts in enumerate(polygons))
-        )
+        return cls(size, tuple(_counts_of_polygons(parts, size, place) for place, parts in enumerate(polygons)))
 
     @classmethod
     def from_coco(cls, segmentations: Sequence[Any], size: Size) -> "Masks":
@@ -97,9 +95,7 @@ class Masks:
             raise ValueError("nothing to concatenate: without masks there is no picture size")
         for part in parts:
             if part.size != parts[0].size:
-                raise ValueError(
-                    f"masks of pictures of {parts[0].size} and {part.size} (height, width) do not mix"
-                )
+                raise ValueError(f"masks of pictures of {parts[0].size} and {part.size} (height, width) do not mix")
         return Masks(parts[0].size, tuple(counts for part in parts for counts in part.counts))
 
     def __len__(self) -> int:
@@ -118,9 +114,7 @@ class Masks:
 
     def rle(self) -> list[dict[str, Any] | None]:
         """N COCO records {"size": [H, W], "counts": str}, None where not known; JSON can hold them."""
-        return [
-            None if counts is None else {"size": list(self.size), "counts": counts} for counts in self.counts
-        ]
+        return [None if counts is None else {"size": list(self.size), "counts": counts} for counts in self.counts]
 
     def bitmap(self, place: int) -> NDArray[np.bool_]:
         """Mask `place` as (H, W) bool; all False where not known."""
@@ -161,9 +155,7 @@ class Masks:
     def iou(self, other: "Masks") -> NDArray[np.float64]:
         """(N, M) intersection over union with `other`; 0 where either is not known or both are empty."""
         if self.size != other.size:
-            raise ValueError(
-                f"masks of pictures of {self.size} and {other.size} (height, width) cannot overlap"
-            )
+            raise ValueError(f"masks of pictures of {self.size} and {other.size} (height, width) cannot overlap")
         if not len(self) or not len(other):
             return np.zeros((len(self), len(other)))
         overlap = coco_mask.iou(self._records(), other._records(), [0] * len(other))
@@ -226,9 +218,7 @@ def rows(which: Any, number: int, what: str) -> list[int]:
         return []
     if array.dtype == bool:
         if array.shape != (number,):
-            raise IndexError(
-                f"a boolean index needs {number} values, one for each {what}; it has {array.shape}"
-            )
+            raise IndexError(f"a boolean index needs {number} values, one for each {what}; it has {array.shape}")
         return np.flatnonzero(array).tolist()
     if not np.issubdtype(array.dtype, np.integer) or array.ndim > 1:
         raise IndexError(f"index a {what} by an integer, a slice, integers or booleans, not by {which!r}")
@@ -261,9 +251,7 @@ def _counts_of_rle(record: Any, size: Size, place: int) -> str | None:
         raise ValueError(f"mask {place} is damaged: {error}") from None
     # pycocotools trusts its input and writes where damaged run lengths lead it.
     if (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(
-            f"mask {place} is damaged: its runs cover {int(runs.sum())} pixels of a picture of {size}"
-        )
+        raise ValueError(f"mask {place} is damaged: its runs cover {int(runs.sum())} pixels of a picture of {size}")
     if (runs[1:] == 0).any():  # Written by others; without empty runs equal masks have equal strings.
         return Masks.from_bitmaps(_bitmap_of_runs(runs, size)[None]).counts[0]
     return _compress(runs.tolist(), size)

@@ -29,9 +29,7 @@ def _loops(bitmap: NDArray[np.bool_]) -> list[Loop]:
     """Closed loops of corners (L, 2) along pixels' edges; set pixels lie to the right of the way."""
     inside = np.pad(bitmap, 1).astype(np.int8)
     below, beside = np.diff(inside, axis=0)[:, 1:-1], np.diff(inside, axis=1)[1:-1]
-    edges: dict[
-        tuple[int, int, int], None
-    ] = {}  # (x, y, direction) of where an edge starts, in reading order
+    edges: dict[tuple[int, int, int], None] = {}  # (x, y, direction) of where an edge starts, in reading order
     for direction, (where, x, y) in enumerate(
         ((below == 1, 0, 0), (beside == -1, 0, 0), (below == -1, 1, 0), (beside == 1, 0, 1))
     ):
@@ -49,9 +47,7 @@ def _loops(bitmap: NDArray[np.bool_]) -> list[Loop]:
             heading = direction
             x, y = x + _STEPS[direction][0], y + _STEPS[direction][1]
             # Turning right first keeps to the same pixel where two touch at a corner.
-            direction = next(
-                (d % 4 for d in (heading + 1, heading, heading + 3) if (x, y, d % 4) in edges), -1
-            )
+            direction = next((d % 4 for d in (heading + 1, heading, heading + 3) if (x, y, d % 4) in edges), -1)
         loops.append(np.array(loop, dtype=np.int64))
     return loops
 

@@ -83,9 +83,7 @@ class People:
     def _check_values(self) -> None:
         """Whatever depends on more than a shape."""
         if self.masks is not None and self.masks.size != self.size:
-            raise ValueError(
-                f"masks are of a picture of {self.masks.size}, not of {self.size} (height, width)"
-            )
+            raise ValueError(f"masks are of a picture of {self.masks.size}, not of {self.size} (height, width)")
         for name in ("confidence", "state"):
             values = getattr(self, name)
             # A softmax or a sum in float32 may pass 1 by rounding.
@@ -125,22 +123,14 @@ class People:
         first = parts[0]
         for part in parts:
             if part.size != first.size:
-                raise ValueError(
-                    f"people of pictures of {first.size} and {part.size} (height, width) do not mix"
-                )
+                raise ValueError(f"people of pictures of {first.size} and {part.size} (height, width) do not mix")
             if part.skeleton != first.skeleton:
-                raise ValueError(
-                    f"skeletons {first.skeleton.name} and {part.skeleton.name} differ; use to_skeleton"
-                )
+                raise ValueError(f"skeletons {first.skeleton.name} and {part.skeleton.name} differ; use to_skeleton")
         peopled = [part for part in parts if len(part)]
-        fields: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS
-        }
+        fields: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
         if any(part.masks is not None for part in peopled):
             unknown = (Masks.unknown(len(part), part.size) for part in peopled)
-            fields["masks"] = Masks.concatenate(
-                [part.masks or blank for part, blank in zip(peopled, unknown)]
-            )
+            fields["masks"] = Masks.concatenate([part.masks or blank for part, blank in zip(peopled, unknown)])
         if any(part.names is not None for part in peopled):
             fields["names"] = [name for part in peopled for name in part.names or (None,) * len(part)]
         for column in ("ids", "stated_areas"):
@@ -302,18 +292,14 @@ class People:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def to_coco(
-        self, image_id: int | str, category_id: int = 1, labels: bool | None = None
-    ) -> list[dict[str, Any]]:
+    def to_coco(self, image_id: int | str, category_id: int = 1, labels: bool | None = None) -> list[dict[str, Any]]:
         """One COCO dict a person; see `anypose.annotations.to_coco`."""
         from .annotations import to_coco
 
         return to_coco(self, image_id, category_id, labels)
 
     @classmethod
-    def from_coco(
-        cls, annotations: Sequence[Mapping[str, Any]], size: Size, skeleton: Skeleton = COCO17
-    ) -> "People":
+    def from_coco(cls, annotations: Sequence[Mapping[str, Any]], size: Size, skeleton: Skeleton = COCO17) -> "People":
         """The people of one picture's COCO dicts; see `anypose.annotations.from_coco`."""
         from .annotations import from_coco
 

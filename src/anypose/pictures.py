@@ -210,13 +210,9 @@ def _decoded(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pi
             warnings.simplefilter("ignore")  # PIXEL_LIMIT and the errors below say it in one line.
             image = _identified(file)
     except UnidentifiedImageError:
-        raise PictureError(
-            f"{name}: is not a picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)"
-        ) from None
+        raise PictureError(f"{name}: is not a picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF)") from None
     except Image.DecompressionBombError:
-        raise PictureError(
-            f"{name}: has too many pixels (the limit is {PIXEL_LIMIT:,}); make it smaller"
-        ) from None
+        raise PictureError(f"{name}: has too many pixels (the limit is {PIXEL_LIMIT:,}); make it smaller") from None
     except Exception as error:  # Each decoder of Pillow has its own errors for damaged files.
         raise PictureError(f"{name}: is damaged or not a picture ({_line(error)}); save it anew") from error
     with image:
@@ -229,9 +225,7 @@ def _decoded(file: IO[bytes], name: str, at_least: tuple[int, int] | None) -> Pi
         try:
             image.load()
         except Exception as error:
-            raise PictureError(
-                f"{name}: is truncated or damaged ({_line(error)}); copy or save it anew"
-            ) from error
+            raise PictureError(f"{name}: is truncated or damaged ({_line(error)}); copy or save it anew") from error
         return _rgb(image, name)
 
 
@@ -264,9 +258,7 @@ def _prepare_heif(start: bytes, name: str) -> None:
     try:
         import pillow_heif
     except ImportError:
-        raise PictureError(
-            f"{name}: is a HEIC picture; pip install pillow-heif, or save it as JPEG"
-        ) from None
+        raise PictureError(f"{name}: is a HEIC picture; pip install pillow-heif, or save it as JPEG") from None
     pillow_heif.register_heif_opener()
 
 
@@ -304,9 +296,7 @@ def _orientation(image: Image.Image) -> int:
 def _from_deep(values: NDArray[Any], kind: str | None, name: str) -> Picture:
     """Grey values of more than 8 bits as RGB; 16 bits are scaled to 8."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise PictureError(
-            f"{name}: holds {values.dtype} values, not 8 or 16 bits; convert it to 8 bits first"
-        )
+        raise PictureError(f"{name}: holds {values.dtype} values, not 8 or 16 bits; convert it to 8 bits first")
     # 32-bit files hold 8-bit values as often as not; Pillow before 11 opens 16-bit PNG so, too.
     if values.dtype.itemsize > 2 and kind != "PNG" and values.max() <= 255:
         grey = values.astype(np.uint8)
@@ -336,9 +326,7 @@ def _from_array(values: NDArray[Any]) -> Picture:
     elif values.dtype == np.uint16:
         values = _eight_bits(values)
     elif values.dtype != np.uint8:
-        raise PictureError(
-            f"an array of {values.dtype} is not a picture; expected uint8: array.astype(np.uint8)"
-        )
+        raise PictureError(f"an array of {values.dtype} is not a picture; expected uint8: array.astype(np.uint8)")
     if values.ndim == 2 or shape[2] == 1:
         return np.repeat(values.reshape(*shape[:2], 1), 3, axis=2)
     if shape[2] == 4:
@@ -348,9 +336,7 @@ def _from_array(values: NDArray[Any]) -> Picture:
 
 def _check_rgb(image: NDArray[Any]) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(
-            f"expected (H, W, 3) RGB uint8, got {image.shape} {image.dtype}; open_picture gives that"
-        )
+        raise ValueError(f"expected (H, W, 3) RGB uint8, got {image.shape} {image.dtype}; open_picture gives that")
 
 
 def _span(start: float, scale: float, side: int, length: int) -> tuple[int, int]:

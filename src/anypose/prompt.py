@@ -91,9 +91,7 @@ class Prompt:
                 raise PromptError(f"box {_place(self.box)} lies {share} {picture}; {advice}")
         if self.mask is not None and self.mask.shape != (height, width):
             given = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
-            raise PromptError(
-                f"the mask is {given}, but {picture} needs one of its own size; resize the mask"
-            )
+            raise PromptError(f"the mask is {given}, but {picture} needs one of its own size; resize the mask")
 
     def warp(self, affine: ArrayLike) -> "Prompt":
         """The prompt with points, scribble and box moved by `affine` (2, 3); the mask stays as it is.
@@ -156,11 +154,7 @@ class Prompt:
         return hash(self._values())
 
     def __repr__(self) -> str:
-        parts = [
-            f"{key}={value!r}"
-            for key, value in (("name", self.name), ("text", self.text))
-            if value is not None
-        ]
+        parts = [f"{key}={value!r}" for key, value in (("name", self.name), ("text", self.text)) if value is not None]
         for key, places in (("points", self.points), ("labels", self.labels), ("scribble", self.scribble)):
             parts += [] if places is None else [f"{key}={places.tolist()}"]
         parts += [] if self.box is None else [f"box={self.box.tolist()}"]
@@ -182,9 +176,7 @@ def read_point(text: str) -> tuple[float, float, int]:
     numbers = _numbers(text, "point", "x,y or x,y,1 (on the person) or x,y,0 (not on the person)", (2, 3))
     label = numbers[2] if len(numbers) == 3 else 1
     if label not in (0, 1):
-        raise PromptError(
-            f"point {text} has the label {label:g}; it is 1 (on the person) or 0 (not on the person)"
-        )
+        raise PromptError(f"point {text} has the label {label:g}; it is 1 (on the person) or 0 (not on the person)")
     return numbers[0], numbers[1], int(label)
 
 
@@ -267,9 +259,7 @@ def _labels(values: Any, points: NDArray[np.float32] | None) -> NDArray[np.int64
     except ValueError:
         raise PromptError(f"labels {values!r}: give 1 or 0 for each point") from None
     if labels.shape not in ((), (len(points),)) or (labels.shape == () and len(points) != 1):
-        raise PromptError(
-            f"labels has {labels.size} values for {len(points)} points; give one for each point"
-        )
+        raise PromptError(f"labels has {labels.size} values for {len(points)} points; give one for each point")
     if not np.isin(labels, (0, 1)).all():
         raise PromptError(f"labels {labels.tolist()}: a label is 1 (on the person) or 0 (not on the person)")
     labels = labels.reshape(len(points)).astype(np.int64)

@@ -43,9 +43,7 @@ class Skeleton:
         for what, pairs in (("bone", self.bones), ("mirror pair", self.mirror_pairs)):
             for pair in pairs:
                 if pair[0] == pair[1] or not all(0 <= end < count for end in pair):
-                    raise ValueError(
-                        f"{what} {pair} of skeleton {self.name} must join two of its {count} keypoints"
-                    )
+                    raise ValueError(f"{what} {pair} of skeleton {self.name} must join two of its {count} keypoints")
         paired = [end for pair in self.mirror_pairs for end in pair]
         if len(set(paired)) != len(paired):
             raise ValueError(f"skeleton {self.name} has a keypoint in two mirror pairs: {self.mirror_pairs}")

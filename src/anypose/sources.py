@@ -52,9 +52,7 @@ def read_file(path: Path) -> IO[bytes]:
 def read_standard_input() -> bytes:
     """All of standard input. PictureError when nothing is piped in or it is too long."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise PictureError(
-            "-: reads a picture from standard input, but none is piped in; use: ... - < picture.jpg"
-        )
+        raise PictureError("-: reads a picture from standard input, but none is piped in; use: ... - < picture.jpg")
     content = sys.stdin.buffer.read(BYTE_LIMIT + 1)
     if len(content) > BYTE_LIMIT:
         raise PictureError(f"standard input: is longer than {BYTE_LIMIT:,} bytes; make the picture smaller")
@@ -75,20 +73,14 @@ def download(url: str, timeout: float) -> bytes:
             while chunk := answer.read1(1 << 16):
                 content += chunk
                 if len(content) > BYTE_LIMIT:
-                    raise PictureError(
-                        f"{url}: is longer than {BYTE_LIMIT:,} bytes; make the picture smaller"
-                    )
+                    raise PictureError(f"{url}: is longer than {BYTE_LIMIT:,} bytes; make the picture smaller")
                 if time.monotonic() > deadline:
                     raise TimeoutError
             expected = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
-        raise PictureError(
-            f"{url}: the server answers {error.code} {error.reason}; check the address"
-        ) from None
+        raise PictureError(f"{url}: the server answers {error.code} {error.reason}; check the address") from None
     except TimeoutError:
-        raise PictureError(
-            f"{url}: took longer than {timeout:g} seconds; try again or download it first"
-        ) from None
+        raise PictureError(f"{url}: took longer than {timeout:g} seconds; try again or download it first") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, PictureError):
             raise
@@ -96,9 +88,7 @@ def download(url: str, timeout: float) -> bytes:
             message = f"{url}: no answer within {timeout:g} seconds; try again or download it first"
             raise PictureError(message) from None
         reason = getattr(error, "reason", error)
-        raise PictureError(
-            f"{url}: cannot be downloaded ({reason}); check the address and the network"
-        ) from None
+        raise PictureError(f"{url}: cannot be downloaded ({reason}); check the address and the network") from None
     if expected is not None and expected.isdigit() and len(content) < int(expected):
         raise PictureError(f"{url}: broke off after {len(content):,} of {int(expected):,} bytes; try again")
     return bytes(content)

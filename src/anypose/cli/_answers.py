@@ -51,9 +51,7 @@ def plan(sources: Sequence[str], out: str | None) -> list[Path | None]:
         raise AnswerError("--out - is not possible: name a file or a folder (only --json takes -)")
     if target.is_dir() or out.endswith(("/", os.sep)) or not target.suffix:
         if target.exists() and not target.is_dir():
-            raise AnswerError(
-                f"--out {out} is a file without a suffix; name a folder or a {', '.join(WRITTEN)}"
-            )
+            raise AnswerError(f"--out {out} is a file without a suffix; name a folder or a {', '.join(WRITTEN)}")
         paths = [target / name for name in _distinct_names(sources)]
     elif target.suffix.lower() not in WRITTEN:
         raise AnswerError(f"--out {out}: cannot write {target.suffix}; use {', '.join(WRITTEN)}, or a folder")

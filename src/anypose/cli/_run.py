@@ -71,9 +71,7 @@ class Run:
         for prompt in self.prompts:
             prompt.check((image.shape[0], image.shape[1]))
         scene = self.predictor.encode(image)
-        found = [
-            _named(people, prompt) for people, prompt in zip(scene.find(list(self.prompts)), self.prompts)
-        ]
+        found = [_named(people, prompt) for people, prompt in zip(scene.find(list(self.prompts)), self.prompts)]
         people = People.concatenate(found)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="See `anypose systems`.")],
     data: Annotated[Path, typer.Argument(metavar="DATA.json", help="People and keypoints in COCO's format.")],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the pictures.")],
-    prompts: Annotated[
-        str, typer.Option(metavar="KINDS", help="What to ask by, separated by commas.")
-    ] = _KINDS,
+    prompts: Annotated[str, typer.Option(metavar="KINDS", help="What to ask by, separated by commas.")] = _KINDS,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures there.")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N pictures.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws other points, scribbles and sentences.")] = 0,
@@ -49,10 +47,7 @@ def evaluate(
     """
     kinds = _kinds(prompts)
     if json is not None and (json.is_dir() or not json.resolve().parent.is_dir()):
-        stop(
-            f"--json {json}: "
-            + ("is a folder; name a file" if json.is_dir() else "its folder does not exist")
-        )
+        stop(f"--json {json}: " + ("is a folder; name a file" if json.is_dir() else "its folder does not exist"))
     samples = _samples(data, images)[:limit]
     system = _system(model, threads)
 

@@ -31,9 +31,7 @@ def find(
     scribble: Annotated[
         str | None, typer.Option(metavar='"X,Y X,Y ..."', help="A line drawn over the person, in pixels.")
     ] = None,
-    box: Annotated[
-        str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the person, in pixels.")
-    ] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the person, in pixels.")] = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,9 +39,7 @@ def find(
             help="One more person, by name; scribble= and box= as above. Repeatable.",
         ),
     ] = None,
-    everyone: Annotated[
-        bool, typer.Option("--everyone", help="Everybody; the default without a prompt.")
-    ] = False,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Everybody; the default without a prompt.")] = False,
     model: Annotated[str, typer.Option(metavar="NAME", help="See `anypose systems`.")] = DEFAULT_MODEL,
     out: Annotated[
         str | None,
@@ -131,9 +127,7 @@ def asked(
         )
     meant += [Prompt.parse(line) for line in prompts]
     if meant and everyone:
-        raise PromptError(
-            "--everyone finds everybody; give it alone, or leave it out to find the person meant"
-        )
+        raise PromptError("--everyone finds everybody; give it alone, or leave it out to find the person meant")
     return meant or [Prompt()]
 
 

@@ -117,11 +117,7 @@ def _images(records: list[Any], folder: Path, faults: list[str]) -> dict[Any, di
     images: dict[Any, dict[str, Any]] = {}
     for position, record in enumerate(records):
         fault = _image_fault(record, images)
-        if (
-            fault is None
-            and record["file_name"] not in present
-            and not (folder / record["file_name"]).is_file()
-        ):
+        if fault is None and record["file_name"] not in present and not (folder / record["file_name"]).is_file():
             fault = f"picture {record['file_name']} is not in {folder}"
         if fault is None:
             images[record["id"]] = record
@@ -255,9 +251,7 @@ def _sample(
     complete: bool,
 ) -> Sample:
     size = (image["height"], image["width"])
-    crowds = [
-        record["segmentation"] for record in records if record.get("iscrowd") and record.get("segmentation")
-    ]
+    crowds = [record["segmentation"] for record in records if record.get("iscrowd") and record.get("segmentation")]
     persons = [record for record in records if not record.get("iscrowd")]
     return Sample(
         name=image["file_name"],

@@ -209,7 +209,5 @@ def _rounded(figures: dict[str, float], draws: dict[str, NDArray[np.float64]]) -
 
     out: Figures = {name: plain(value) for name, value in figures.items()}
     bounds = {name: interval(values) for name, values in draws.items()}
-    out["intervals"] = {
-        name: [plain(low), plain(high)] for name, (low, high) in bounds.items() if math.isfinite(low)
-    }
+    out["intervals"] = {name: [plain(low), plain(high)] for name, (low, high) in bounds.items() if math.isfinite(low)}
     return out

@@ -105,13 +105,9 @@ def average_precision(
     for picture, people in enumerate(truth):
         labels += _labels(picture + 1, people, kind)
         labels += _crowd_labels(picture + 1, crowds[picture] if crowds else None, len(people.skeleton))
-    results = [
-        result for picture, people in enumerate(found) for result in _results(picture + 1, people, kind)
-    ]
+    results = [result for picture, people in enumerate(found) for result in _results(picture + 1, people, kind)]
     if len({people.skeleton for people in (*truth, *found)}) > 1 and kind == "keypoints":
-        raise ValueError(
-            "truth and answers have different skeletons; bring the answers over with People.to_skeleton"
-        )
+        raise ValueError("truth and answers have different skeletons; bring the answers over with People.to_skeleton")
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(*_coco([people.size for people in truth], labels, results), _COCO_NAMES[kind])
         if kind == "keypoints":
@@ -212,9 +208,7 @@ def _has_all_masks(people: People) -> bool:
     return len(people) == 0 or (people.masks is not None and bool(people.masks.known.all()))
 
 
-def _coco(
-    sizes: Sequence[Size], labels: list[dict[str, Any]], results: list[dict[str, Any]]
-) -> tuple[COCO, COCO]:
+def _coco(sizes: Sequence[Size], labels: list[dict[str, Any]], results: list[dict[str, Any]]) -> tuple[COCO, COCO]:
     images = [{"id": place + 1, "height": size[0], "width": size[1]} for place, size in enumerate(sizes)]
     frame = {"images": images, "categories": [{"id": 1}]}
     truth = COCO()

@@ -67,9 +67,7 @@ def records_of(samples: Sequence[Sample], answers: Sequence[Answer]) -> Records:
     if not answers:
         raise ValueError("nothing to judge: there is no answer")
     rows = [_record(samples[answer.picture].people, answer) for answer in answers]
-    return Records(
-        **{column.name: np.array([row[column.name] for row in rows]) for column in fields(Records)}
-    )
+    return Records(**{column.name: np.array([row[column.name] for row in rows]) for column in fields(Records)})
 
 
 def _record(truth: People, answer: Answer) -> dict[str, object]:

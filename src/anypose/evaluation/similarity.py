@@ -41,9 +41,7 @@ def object_keypoint_similarity(truth: People, found: People) -> NDArray[np.float
     """
     alike = keypoint_similarity(truth, found)
     labelled = (truth.confidence > 0).sum(1)
-    return (
-        np.where(labelled > 0, 1.0, np.nan)[:, None] * np.nansum(alike, -1) / np.maximum(labelled, 1)[:, None]
-    )
+    return np.where(labelled > 0, 1.0, np.nan)[:, None] * np.nansum(alike, -1) / np.maximum(labelled, 1)[:, None]
 
 
 def box_iou(boxes: ArrayLike, others: ArrayLike) -> NDArray[np.float64]:

@@ -23,9 +23,7 @@ _COLUMNS = (
 
 def table_of(figures: dict[str, Any], title: str | None = None) -> Table:
     """One row a prompt kind, figures in % with 95 % intervals; text has further rows by kind of words."""
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("prompt", no_wrap=True)
     table.add_column("people", justify="right", no_wrap=True)
     for heading, _ in _COLUMNS:
@@ -45,9 +43,7 @@ def print_table(console: Console, figures: dict[str, Any], title: str | None = N
     """Print the table and its notes; a file or a pipe, which has no width, gets the table in full."""
     table = table_of(figures, title)
     if not console.is_terminal:
-        console.width = max(
-            console.width, Measurement.get(console, console.options.update(width=500), table).maximum
-        )
+        console.width = max(console.width, Measurement.get(console, console.options.update(width=500), table).maximum)
     console.print(table)
     for line in notes_of(figures):
         console.print(line, markup=False, highlight=False)
@@ -71,9 +67,7 @@ def notes_of(figures: dict[str, Any]) -> list[str]:
             others = "" if among is None else f" ({among:.0%} where there are two or more people)"
             notes.append(f"{share:.0%} of the made sentences have no word of position{others}")
         if text["no_sentence"]:
-            notes.append(
-                f"{text['no_sentence']} people have no sentence of their own and are left out of text"
-            )
+            notes.append(f"{text['no_sentence']} people have no sentence of their own and are left out of text")
         if text["chance"] is not None:
             notes.append(f"chance of the right person, two or more people: {text['chance']:.1%}")
     return notes

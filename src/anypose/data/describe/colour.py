@@ -161,9 +161,7 @@ def _colour_truths(pixels: np.ndarray) -> dict[str, int]:
         truths[f"{tone} {name}"] = 0 if whole == 0 or misfits else 1 if whole == 1 and fits else -1
     dark, light = (colours[:, 0] < DARK[0]).mean(), (colours[:, 0] > LIGHT[0]).mean()
     truths["dark"] = 1 if dark > 0.75 else 0 if (colours[:, 0] < DARK[1]).mean() < 0.2 else -1
-    truths["light"] = (
-        1 if light > 0.7 and skin < 0.4 else 0 if (colours[:, 0] > LIGHT[1]).mean() < 0.2 else -1
-    )
+    truths["light"] = 1 if light > 0.7 and skin < 0.4 else 0 if (colours[:, 0] > LIGHT[1]).mean() < 0.2 else -1
     return truths
 
 
@@ -248,9 +246,7 @@ class _Regions:
         if self.mask is None or not 1.5 < (y1 - y0) / max(x1 - x0, 1) < 4.5:
             return None
         rows = (y0 + 0.24 * (y1 - y0), y0 + 0.44 * (y1 - y0))
-        return self._pixels(
-            [np.array([(x, y) for y in rows for x in (x0, x1)])[[0, 1, 3, 2]]], drawn_share=0.3
-        )
+        return self._pixels([np.array([(x, y) for y in rows for x in (x0, x1)])[[0, 1, 3, 2]]], drawn_share=0.3)
 
     def whole(self) -> np.ndarray | None:
         """All pixels of the mask or, where there is none, of the box."""
@@ -267,9 +263,7 @@ class _Regions:
 
     def legs_unseen(self) -> bool:
         """No knee and no ankle labelled of somebody whose upper body is: cut off or hidden."""
-        upper = [
-            self.index(name) for name in ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")
-        ]
+        upper = [self.index(name) for name in ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow")]
         lower = [self.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
         return bool(self.labelled[upper].sum() >= 2 and not self.labelled[lower].any())
 

@@ -121,9 +121,7 @@ def observe(
         ValueError: the picture is not of the size that the people were labelled in.
     """
     if image.shape[:2] != tuple(people.size):
-        raise ValueError(
-            f"image is {image.shape[:2]} (height, width), the people are of {tuple(people.size)}"
-        )
+        raise ValueError(f"image is {image.shape[:2]} (height, width), the people are of {tuple(people.size)}")
     height, width = people.size
     boxes = np.asarray(people.boxes, np.float64).reshape(-1, 4)
     further = _unlisted(np.asarray([] if others is None else others, np.float64).reshape(-1, 4), boxes)

@@ -88,9 +88,7 @@ def kinds(facts: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def phrase(
-    observations: Observations, index: int | None, facts: Sequence[str], rng: np.random.Generator
-) -> str:
+def phrase(observations: Observations, index: int | None, facts: Sequence[str], rng: np.random.Generator) -> str:
     """One way of saying the facts of person `index`, None where they are true of nobody."""
     spoken = sorted(facts, key=lambda fact: _rank(fact))
     wordings = [_wording(observations, index, fact, rng) for fact in spoken if group(fact) != "noun"]
@@ -101,9 +99,7 @@ def phrase(
         text = joint.join(_one_of(wording.bare, rng) for wording in wordings)
     elif wordings and form < 0.25 and all(wording.after + wording.asked for wording in wordings):
         tails = _join([_one_of(wording.after + wording.asked, rng) for wording in wordings], rng)
-        text = _one_of(("who is {}?", "who is {}", "which one is {}?", "which person is {}?"), rng).format(
-            tails
-        )
+        text = _one_of(("who is {}?", "who is {}", "which one is {}?", "which person is {}?"), rng).format(tails)
     elif form < 0.29 and not any(word in noun for word in ("body", "someone")):
         text = _one_of(COMMANDS, rng) + " " + _noun_phrase(noun, wordings, rng, articles=1.0)
     else:
@@ -120,9 +116,7 @@ def _one_of(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _noun(
-    observations: Observations, index: int | None, facts: Sequence[str], rng: np.random.Generator
-) -> str:
+def _noun(observations: Observations, index: int | None, facts: Sequence[str], rng: np.random.Generator) -> str:
     """A neutral noun unless what is known of the person, or one of the facts, says more."""
     names = [fact[5:] for fact in facts if group(fact) == "noun"]
     if index is not None and not names and rng.random() < 0.6:

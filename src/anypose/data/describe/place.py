@@ -49,9 +49,9 @@ class Places:
         y_low, y_high = np.where(crowds, y0, y), np.where(crowds, y1, y)
         margin = np.maximum(0.025 * width, 0.22 * np.minimum(wide[:, None], wide))
         left = x_high[:, None] + margin < x_low
-        above = (
-            y_high[:, None] + np.maximum(0.08 * height, 0.15 * np.minimum(high[:, None], high)) < y_low
-        ) & (y0[:, None] < y0)
+        above = (y_high[:, None] + np.maximum(0.08 * height, 0.15 * np.minimum(high[:, None], high)) < y_low) & (
+            y0[:, None] < y0
+        )
         closer = (
             (area[:, None] > 1.5 * area)
             & (high[:, None] > 1.15 * high)

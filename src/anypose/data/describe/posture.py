@@ -49,9 +49,7 @@ class Body:
 
     def __init__(self, people: People, person: int) -> None:
         confident = people.confidence[person] > 0.5
-        self.hidden = {
-            name for k, name in enumerate(people.skeleton.keypoints) if people.state[person, k, 1] > 0.5
-        }
+        self.hidden = {name for k, name in enumerate(people.skeleton.keypoints) if people.state[person, k, 1] > 0.5}
         self.points = {
             name: people.keypoints[person, k].astype(np.float64)
             for k, name in enumerate(people.skeleton.keypoints)
@@ -235,9 +233,7 @@ def facing(body: Body) -> dict[str, int]:
     nose, ears = "nose" in body, [ear for ear in ("left_ear", "right_ear") if ear in body]
     eyes = body.has("left_eye", "right_eye")
     shoulders = body.has("left_shoulder", "right_shoulder")
-    turn = (
-        body.between("right_shoulder", "left_shoulder")[0] / body.torso if shoulders and body.torso else 0.0
-    )
+    turn = body.between("right_shoulder", "left_shoulder")[0] / body.torso if shoulders and body.torso else 0.0
     if nose and eyes:
         spread = body.between("right_eye", "left_eye")[0]
         offset = (body.points["nose"] - body.points["right_eye"])[0] / spread if spread > 1 else 0.0

@@ -140,20 +140,14 @@ def _choose(pool: list[tuple[str, ...]], rng: np.random.Generator) -> tuple[str,
     return alike[rng.integers(len(alike))]
 
 
-def _pools(
-    observations: Observations, index: int, rng: np.random.Generator
-) -> dict[bool, list[tuple[str, ...]]]:
+def _pools(observations: Observations, index: int, rng: np.random.Generator) -> dict[bool, list[tuple[str, ...]]]:
     """Combinations of one to three facts that single the person out, without and with position."""
     true = [fact for fact, truth in observations.facts.items() if truth[index] == 1 and group(fact)]
     true = [true[k] for k in rng.permutation(len(true))]
     possible = {fact: observations.possible(fact) for fact in true}
     itself = 1 << index
     single = [(fact,) for fact in true if possible[fact] == itself]
-    double = [
-        (a, b)
-        for a, b in combinations(true, 2)
-        if group(a) != group(b) and possible[a] & possible[b] == itself
-    ]
+    double = [(a, b) for a, b in combinations(true, 2) if group(a) != group(b) and possible[a] & possible[b] == itself]
     triple = []
     for _ in range(40 if len(true) >= 3 else 0):
         a, b, c = (true[k] for k in rng.permutation(len(true))[:3])
@@ -188,9 +182,7 @@ def _related(observations: Observations, index: int, rng: np.random.Generator) -
 
 def _absent(observations: Observations) -> list[tuple[str, ...]]:
     """Single facts that are false of everybody."""
-    named = [
-        fact for fact in observations.facts if group(fact) not in ("", "across", "down", "depth", "size")
-    ]
+    named = [fact for fact in observations.facts if group(fact) not in ("", "across", "down", "depth", "size")]
     named += [f"with:{thing}" for thing in HELD]
     named += [fact for fact in observations.facts if re.fullmatch("(left|right)=[3-5]", fact)]
     if observations.entities == 0:
@@ -203,6 +195,4 @@ def _crossed(observations: Observations) -> list[tuple[str, ...]]:
     """Pairs of facts that are each true of somebody and together of nobody."""
     true = [fact for fact, truth in observations.facts.items() if (truth == 1).any() and group(fact)]
     possible = {fact: observations.possible(fact) for fact in true}
-    return [
-        (a, b) for a, b in combinations(true, 2) if group(a) != group(b) and possible[a] & possible[b] == 0
-    ]
+    return [(a, b) for a, b in combinations(true, 2) if group(a) != group(b) and possible[a] & possible[b] == 0]

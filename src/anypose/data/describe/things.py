@@ -9,7 +9,7 @@ import numpy as np
 from anypose.data.describe.colour import Truths
 from anypose.people import People
 
-Thing = tuple[str, Sequence[float], float]
+Thing = tuple[str, Sequence[float] | np.ndarray, float]
 """Class name of COCO's 80, box x0 y0 x1 y1 in pixels, score 0 to 1."""
 
 HELD = (

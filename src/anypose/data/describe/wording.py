@@ -212,9 +212,7 @@ _CARRIED = Wording(
 )
 _THINGS = {
     "with": _CARRIED,
-    "on": Wording(
-        after=("on the {n}", "on {a}", "riding {a}", "riding the {n}"), bare=("on {n}", "riding {n}")
-    ),
+    "on": Wording(after=("on the {n}", "on {a}", "riding {a}", "riding the {n}"), bare=("on {n}", "riding {n}")),
     "near": Wording(
         after=("next to the {n}", "by the {n}", "near the {n}", "beside {a}", "close to the {n}"),
         bare=("by the {n}", "near {n}", "next to {n}"),
@@ -231,9 +229,7 @@ _WORN = Wording(
     having=("with {a}", "with the {n}", "who has {a}"),
     bare=("{n}", "person with {n}"),
 )
-_SEAT = Wording(
-    after=("on the {n}", "sitting on the {n}", "sitting on {a}", "seated on the {n}"), bare=("on {n}",)
-)
+_SEAT = Wording(after=("on the {n}", "sitting on the {n}", "sitting on {a}", "seated on the {n}"), bare=("on {n}",))
 
 
 def article(noun: str) -> str:
@@ -257,9 +253,7 @@ def thing_wording(relation: str, name: str) -> Wording:
     def filled(phrases: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(phrase.format(n=noun, a=article(noun)) for phrase in phrases)
 
-    return Wording(
-        filled(wording.before), filled(wording.after), filled(wording.having), filled(wording.bare)
-    )
+    return Wording(filled(wording.before), filled(wording.after), filled(wording.having), filled(wording.bare))
 
 
 def torso_wording(colour: str, shade_only: bool) -> Wording:
@@ -287,7 +281,6 @@ def legs_wording(colour: str, garment: str | None) -> Wording:
     phrases = [f"{colour} {noun}" for noun in nouns]
     return Wording(
         after=tuple(f"{verb} {phrase}" for phrase in phrases for verb in ("in", "wearing")),
-        having=tuple(f"with {phrase}" for phrase in phrases)
-        + tuple(f"with the {phrase}" for phrase in phrases),
+        having=tuple(f"with {phrase}" for phrase in phrases) + tuple(f"with the {phrase}" for phrase in phrases),
         bare=tuple(phrases),
     )

@@ -1,0 +1,38 @@
+"""anypose train: runs an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    experiment: Annotated[Path, typer.Argument(help="A short Python file of plain values.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change a value: name=value.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in the folder.")] = False,
+) -> None:
+    """Train a model: `anypose train experiments/pointer.py --out runs/a --set lr=2e-4`.
+
+    Ctrl-C stops after the step in hand and keeps a checkpoint; --resume goes on as if nothing had happened.
+    """
+    try:
+        from anypose.recipes import experiment as experiments
+        from anypose.recipes import loop
+    except ModuleNotFoundError as error:
+        typer.echo(f"training needs {error.name}: pip install 'anypose[torch]'", err=True)
+        raise typer.Exit(2) from error
+    from safetensors.torch import save_file
+
+    try:
+        recipe, settings = experiments.build(experiments.read(experiment, change or ()), out)
+        model = loop.train(recipe, settings, out, resume=resume)
+    except (ValueError, OSError, loop.TrainingError) as error:
+        typer.echo(f"anypose train: {error}", err=True)
+        raise typer.Exit(2) from error
+    waiting = out / "model.partial"
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, waiting)
+    waiting.replace(out / "model.safetensors")
+    typer.echo(f"weights: {out / 'model.safetensors'}")
