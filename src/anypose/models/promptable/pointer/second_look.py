@@ -1,0 +1,115 @@
+"""The second look: the picture's own pixels in one person's box."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anypose.models.promptable.pointer.first_look import MASK_STRIDE
+from anypose.nn.lite_hrnet import LiteHRNet
+from anypose.ops import heatmaps
+
+STRIDE = 4  # of the heat maps
+
+
+class Seen(NamedTuple):
+    """What the second look sees of N crops of size (H, W)."""
+
+    heatmaps: Tensor  # N K H/4 W/4
+    keypoints: Tensor  # N K 2, crop pixels
+    confidence: Tensor  # N K, logit of "the location is right"
+    state: Tensor  # N K 3, logits of visible, hidden, outside the picture
+    masks: Tensor  # N H/2 W/2, logits
+    quality: Tensor  # N, logit of the mean keypoint similarity to expect
+
+
+class SecondLook(nn.Module):
+    """Args:
+    keypoints: number of keypoints K.
+    channels, modules, stem: of the trunk; the defaults are PP-TinyPose's.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        keypoints: int = 17,
+        channels: tuple[int, ...] = (40, 80, 160, 320),
+        modules: tuple[int, ...] = (2, 4, 2),
+        stem: int = 32,
+    ) -> None:
+        super().__init__()
+        self.trunk = LiteHRNet(channels=channels, modules=modules, stem=stem, inputs=4)
+        width = channels[0]
+        self.heatmaps = nn.Conv2d(width, keypoints, 1)
+        self.mask_coarse = nn.Conv2d(width, 24, 1)
+        self.mask_fine = nn.Conv2d(stem, 24, 1)
+        self.mask = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(24, 24, 3, 1, 1, groups=24), nn.Conv2d(24, 24, 1), nn.ReLU(), nn.Conv2d(24, 1, 1)
+        )
+        self.names = nn.Parameter(torch.zeros(keypoints, 16))
+        self.judge = nn.Sequential(nn.Linear(width + 16 + 3, 48), nn.GELU(), nn.Linear(48, 4))
+        self.quality = nn.Sequential(nn.Linear(width + 2, 32), nn.GELU(), nn.Linear(32, 1))
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255, persistent=False)
+
+    def forward(self, crops: Tensor, coarse: Tensor) -> Seen:
+        """Args:
+        crops: (N, 3, H, W), RGB from 0 to 255, H and W multiples of 32.
+        coarse: (N, H/4, W/4), logits of the person's coarse mask; 0 where nothing is known.
+        """
+        hint = torch.tanh(coarse / 2)[:, None]
+        hint = F.interpolate(hint, scale_factor=float(STRIDE), mode="bilinear", align_corners=False)
+        half, x = self.trunk(torch.cat(((crops - self.mean) / self.scale, hint), 1))
+        maps = self.heatmaps(x)  # N K H/4 W/4
+        fine = F.interpolate(self.mask_coarse(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        masks = self.mask(fine + self.mask_fine(half))[:, 0]
+        keypoints, peak = heatmaps.decode(maps.detach(), stride=STRIDE)
+        confidence, state, quality = self._judge(x, maps.detach(), keypoints, peak, masks.detach())
+        return Seen(maps, keypoints, confidence, state, masks, quality)
+
+    def _judge(
+        self, x: Tensor, maps: Tensor, keypoints: Tensor, peak: Tensor, masks: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How far to trust each keypoint, from the features where it was found."""
+        height, width = x.shape[-2:]
+        cells = keypoints / STRIDE + 0.5  # N K 2
+        grid = torch.stack((cells[..., 0] / width, cells[..., 1] / height), -1)[:, :, None] * 2 - 1
+        at = F.grid_sample(x, grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+        on_mask = F.grid_sample(masks[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+        mass = maps.clamp(min=0).mean((2, 3)) * 100  # a spread or double peak has more than 0.8
+        facts = torch.stack((peak, mass, on_mask[..., 0].clamp(-6, 6) / 4), -1)
+        names = self.names.expand(x.shape[0], -1, -1)
+        said = self.judge(torch.cat((at, names, facts), -1))  # N K 4
+        confidence = said[..., 0]
+        trust = confidence.detach().sigmoid()
+        summary = torch.stack((trust.mean(1), trust.square().mean(1)), 1)
+        quality = self.quality(torch.cat((x.mean((2, 3)), summary), 1))[:, 0]
+        return confidence, said[..., 1:], quality
+
+
+def sample_coarse(masks: Tensor, crop_to_picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Coarse masks as the crops see them.
+
+    Args:
+        masks: (N, h, w), logits of stride 8 over the letterboxed picture.
+        crop_to_picture: (N, 2, 3), crop pixels to letterbox pixels.
+        size: (H, W) of the crop.
+
+    Returns: (N, H/4, W/4) logits.
+    """
+    rows, columns = size[0] // STRIDE, size[1] // STRIDE
+    x = (torch.arange(columns, device=masks.device) + 0.5) * STRIDE
+    y = (torch.arange(rows, device=masks.device) + 0.5) * STRIDE
+    places = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1)  # rows columns 2
+    matrix = crop_to_picture.to(masks.dtype)
+    places = torch.einsum("nij,rcj->nrci", matrix[:, :, :2], places) + matrix[:, None, None, :, 2]
+    height, width = masks.shape[1:]
+    x, y = places[..., 0] / (width * MASK_STRIDE), places[..., 1] / (height * MASK_STRIDE)
+    grid = torch.stack((x, y), -1) * 2 - 1
+    return F.grid_sample(masks[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
