@@ -1,0 +1,35 @@
+"""The default model, `promptable/pointer`.
+
+Command:
+    python experiments/words.py MODEL_DIR runs/words
+    anypose train experiments/pointer.py --out runs/pointer --set data_dir=DATA --set weights_dir=WEIGHTS
+
+DATA holds coco_people/ and lspet/, WEIGHTS the two published ONNX files. Two cores, about 1.9 s a step.
+"""
+
+recipe = "pointing"
+
+data_dir = "data"
+weights_dir = "weights"
+words = "runs/words"
+
+people = ("{data_dir}/coco_people/train.json", "{data_dir}/coco_people/images")
+athletes = ("{data_dir}/lspet/train.json", "{data_dir}/lspet/images")
+yolox = "{weights_dir}/yolox_nano_416.onnx"
+tinypose = "{weights_dir}/tinypose_256x192.onnx"
+detector = "{weights_dir}/yolox_nano_416.onnx"
+weights = None
+
+lr = 8e-4
+lr_first = 1e-4
+lr_second = 6e-5
+seed = 0
+workers = 1
+data = {"pictures": 8, "prompts_each": 20, "crops_each": 2, "crops": 14}
+
+steps = 1300
+warmup = 60
+ema = 0.998
+save_every = 50
+threads = 2
+device = "auto"

@@ -1,0 +1,149 @@
+"""Pointing: the recipe of `promptable/pointer`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from anypose.data import coco
+from anypose.data.sample import Sample
+from anypose.data.things import COCO_THINGS
+from anypose.files import write_atomically
+from anypose.models.promptable.pointer import Pointer
+from anypose.models.promptable.pointer.losses import Batch
+from anypose.ops import boxes as box_ops
+from anypose.recipes.pointing_data import Photographs, PointingData
+from anypose.recipes.recipe import Recipe
+
+
+class Pointing(Recipe):
+    """Trains the pointer on photographs with people.
+
+    Args:
+        out: folder of the run; what a detector sees beside people is noted in it once.
+        people: COCO keypoint file, and the folder of its pictures.
+        athletes: another one of single people, for crops alone, and its folder; or None.
+        yolox, tinypose: published weights to start from; None starts from nothing.
+        words: folder with words.safetensors and tokenizer.json (experiments/words.py).
+        weights: a safetensors file of the pointer to go on from, or None.
+        model: options of `Pointer`.
+        data: options of `PointingData`.
+        lr: peak learning rate of what is new; `lr_first`, `lr_second` of the published trunks.
+        workers: processes that prepare batches; 0 prepares them between steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        out: Path,
+        people: tuple[str, str],
+        athletes: tuple[str, str] | None = None,
+        yolox: str | None = None,
+        tinypose: str | None = None,
+        detector: str | None = None,
+        words: str,
+        weights: str | None = None,
+        model: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        lr: float = 8e-4,
+        lr_first: float = 1e-4,
+        lr_second: float = 6e-5,
+        workers: int = 1,
+        seed: int = 0,
+    ) -> None:
+        torch.manual_seed(seed)
+        pointer = Pointer(**(model or {}))
+        table = load_file(Path(words) / "words.safetensors")
+        pointer.first.words.table.copy_(table["table"].float())
+        pointer.first.things.copy_(table["things"].float())
+        pointer.start_from(yolox, tinypose)
+        if weights is not None:
+            missing, _ = pointer.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
+            print(f"new: {', '.join(missing) or 'nothing'}")
+        super().__init__(model=pointer, groups=_groups(pointer, lr, lr_first, lr_second))
+        samples = [s for s in coco.read(*people) if len(s.people)]
+        others = list(coco.read(*athletes)) if athletes else []
+        notes = out / "things.json"
+        if not notes.exists():
+            out.mkdir(parents=True, exist_ok=True)
+            seen = detect_things(detector, samples) if detector else {}
+            write_atomically(notes, json.dumps(seen))
+        things = {k: [(n, b, s) for n, b, s in v] for k, v in json.loads(notes.read_text()).items()}
+        options = {"seed": seed, **(data or {})}
+        tokenizer = Path(words) / "tokenizer.json"
+        self._data = PointingData(Photographs(samples, things), Photographs(others, {}), tokenizer, **options)
+        self._workers = workers
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        self._data.start = start
+        loader = torch.utils.data.DataLoader(
+            self._data,
+            batch_size=None,
+            num_workers=self._workers,
+            prefetch_factor=2 if self._workers else None,
+        )
+        return iter(loader)
+
+
+def _groups(model: Pointer, lr: float, lr_first: float, lr_second: float) -> list[dict[str, Any]]:
+    first, second = model.first, model.second
+    trunks: list[tuple[float, list[nn.Module]]] = [
+        (lr_first, [first.trunk, first.neck, first.heads]),
+        (lr_second, [second.trunk, second.heatmaps]),
+    ]
+    groups = []
+    taken: set[int] = set()
+    for peak, modules in trunks:
+        own = [parameter for module in modules for parameter in module.parameters()]
+        taken |= {id(parameter) for parameter in own}
+        groups.append({"params": own, "lr": peak})
+    groups.append({"params": [p for p in model.parameters() if id(p) not in taken], "lr": lr})
+    return groups
+
+
+def detect_things(detector: str, samples: list[Sample]) -> dict[str, list[tuple[str, list[float], float]]]:
+    """What YOLOX-Nano sees in each picture: (class, box, score) by the sample's name, persons too."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(detector, providers=["CPUExecutionProvider"])
+    names = ("person", *COCO_THINGS)
+    cells = _cells()
+    seen = {}
+    for sample in samples:
+        image = sample.image()
+        scale = 416 / max(image.shape[:2])
+        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        canvas = np.full((416, 416, 3), 114, np.uint8)
+        canvas[: size[1], : size[0]] = np.asarray(Image.fromarray(image).resize(size))
+        (out,) = session.run(None, {"images": canvas[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)})
+        said = torch.from_numpy(out[0])
+        centre = (said[:, :2] + cells[:, :2]) * cells[:, 2:]
+        half = said[:, 2:4].exp() * cells[:, 2:] / 2
+        boxes = torch.cat((centre - half, centre + half), 1) / scale
+        found = []
+        for kind, name in enumerate(names):
+            scores = said[:, 4] * said[:, 5 + kind]
+            order = scores.argsort(descending=True)[:50]
+            order = order[scores[order] > 0.25]
+            kept = order[box_ops.distinct(boxes[order], scores[order], 0.5)] if len(order) else order
+            found += [(name, [round(v, 1) for v in boxes[i].tolist()], round(float(scores[i]), 3)) for i in kept]
+        seen[sample.name] = found
+    return seen
+
+
+def _cells() -> torch.Tensor:
+    """Column, row and stride of YOLOX's 3549 cells at 416 pixels."""
+    parts = []
+    for stride in (8, 16, 32):
+        count = 416 // stride
+        y, x = torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij")
+        parts.append(torch.stack((x, y, torch.full_like(x, stride)), -1).view(-1, 3))
+    return torch.cat(parts).float()
