@@ -1,0 +1,326 @@
+"""Predictor: what `load` returns. A picture is encoded once and asked as often as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import affine as affines
+from .masks import Masks
+from .people import People
+from .pictures import crop, letterbox, open_picture
+from .prompt import Prompt
+from .runtime import Engine
+from .skeleton import COCO17, Skeleton
+
+LONG_SIDE = 416  # of the letterboxed picture
+MASK_STRIDE = 8  # of the coarse masks over it
+CROP = (256, 192)  # height, width
+MARGIN = 1.25  # of a crop around the box
+STROKE_PLACES = 12
+WORDS = 32
+NOTHING, POSITIVE, NEGATIVE, STROKE = range(4)  # kinds of a prompt's places
+BATCH = 8  # crops looked at together: more would cost memory and gain no time
+
+
+class Predictor:
+    """A promptable system: picture and prompt in, People out.
+
+    Attributes:
+        name: of the system.
+        skeleton: of the keypoints it gives.
+    """
+
+    graphs = ("encode", "choose", "look")
+
+    def __init__(self, name: str, engine: Engine, tokenizer: Path, skeleton: Skeleton = COCO17) -> None:
+        self.name = name
+        self.skeleton = skeleton
+        self._engine = engine
+        self._tokenizer_file = tokenizer
+        self._tokenizer: Any = None
+
+    def encode(self, image: Any) -> Scene:
+        """Everything about a picture that no prompt changes.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or whatever `anypose.pictures.open_picture` opens.
+
+        Raises:
+            PictureError: it is not a picture.
+        """
+        picture = open_picture(image)
+        small, affine = letterbox(picture, LONG_SIDE)
+        height, width = picture.shape[:2]
+        size = np.array([affine[1, 1] * height, affine[0, 0] * width], np.float32)
+        features = self._engine.run("encode", {"picture": small, "size": size})
+        return Scene(self, picture, affine, features)
+
+    def find(self, image: Any, prompts: Prompt | Sequence[Prompt] | None = None) -> Any:
+        """`encode(image).find(prompts)`, for one question about a picture."""
+        return self.encode(image).find(prompts)
+
+    def _words(self, text: str) -> list[int]:
+        if self._tokenizer is None:
+            from tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_file(str(self._tokenizer_file))
+        return self._tokenizer.encode(text).ids
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture that has been looked at.
+
+    Attributes:
+        predictor: who looked.
+        picture: (H, W, 3) uint8 RGB.
+        affine: (2, 3), picture pixels to letterbox pixels.
+        features: what the first look found, by name.
+    """
+
+    predictor: Predictor
+    picture: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+    features: dict[str, NDArray[Any]]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        return self.picture.shape[0], self.picture.shape[1]
+
+    @overload
+    def find(self, prompts: None = None, *, threshold: float | None = None) -> People: ...
+    @overload
+    def find(self, prompts: Prompt, *, threshold: float | None = None) -> People: ...
+    @overload
+    def find(self, prompts: Sequence[Prompt], *, threshold: float | None = None) -> list[People]: ...
+    def find(
+        self, prompts: Prompt | Sequence[Prompt] | None = None, *, threshold: float | None = None
+    ) -> People | list[People]:
+        """Whom the prompts mean.
+
+        Args:
+            prompts: a prompt gives the one person that it means, or nobody, with the reason in `People.reason`;
+                a list is answered in one batch, one People each. None, or the empty prompt, means everybody.
+            threshold: least probability that a prompt means somebody (0.5 unless told otherwise), or, for
+                everybody, that a person is there (0.2).
+
+        Raises:
+            PromptError: a prompt does not fit the picture.
+        """
+        if prompts is None or isinstance(prompts, Prompt):
+            return self.find([prompts or Prompt()], threshold=threshold)[0]
+        for prompt in prompts:
+            prompt.check(self.size)
+        asked = [prompt for prompt in prompts if not prompt.is_everybody]
+        answers = iter(self._ask(asked, 0.5 if threshold is None else threshold) if asked else ())
+        everyone: People | None = None
+        found = []
+        for prompt in prompts:
+            if prompt.is_everybody:
+                everyone = everyone or self._everyone(0.2 if threshold is None else threshold)
+                found.append(everyone)
+            else:
+                found.append(next(answers))
+        return found
+
+    def _ask(self, prompts: Sequence[Prompt], threshold: float) -> list[People]:
+        inputs, notes = self._arrays(prompts)
+        choice = self.predictor._engine.run("choose", {**self.features, **inputs})
+        presence, coarse = choice["presence"], choice["coarse"].copy()
+        for i, prompt in enumerate(prompts):
+            if prompt.mask is not None:
+                coarse[i] = self._cells(prompt.mask)
+        meant = np.flatnonzero(presence >= threshold)
+        looked = self._look(choice["chosen"][meant], coarse[meant], presence[meant])
+        rows = {int(i): row for row, i in enumerate(meant)}
+        answers = []
+        for i, prompt in enumerate(prompts):
+            if i in rows:
+                person = looked[rows[i]]
+                named = None if prompt.name is None else (prompt.name,)
+                answers.append(_with(person, names=named, reason=notes[i]))
+            else:
+                reason = f"nobody here is {_said(prompt)} ({presence[i]:.0%} sure that somebody is)"
+                answers.append(
+                    People.empty(self.size, self.predictor.skeleton, "; ".join(filter(None, (reason, notes[i]))))
+                )
+        return answers
+
+    def _everyone(self, threshold: float) -> People:
+        sure = self.features["everyone"]
+        rows = np.flatnonzero(sure >= threshold)
+        rows = rows[np.argsort(-sure[rows], kind="stable")]
+        if not len(rows):
+            return People.empty(self.size, self.predictor.skeleton, "nobody is in the picture, as far as can be seen")
+        return self._look(self.features["refined"][rows], self.features["masks"][rows], sure[rows])
+
+    def _arrays(self, prompts: Sequence[Prompt]) -> tuple[dict[str, NDArray[Any]], list[str | None]]:
+        """Prompts as the networks read them, padded to common lengths, and notes on what was left out."""
+        words: list[list[int]] = []
+        places: list[list[tuple[float, float, int]]] = []
+        boxes = np.zeros((len(prompts), 4), np.float32)
+        has_box = np.zeros(len(prompts), bool)
+        notes: list[str | None] = []
+        for i, prompt in enumerate(prompts):
+            small = prompt.warp(self.affine)
+            ids = [] if prompt.text is None else self.predictor._words(prompt.text)
+            words.append(ids[:WORDS])
+            cut = len(ids) - WORDS
+            notes.append(f"the last {cut} of {len(ids)} word pieces were not read" if cut > 0 else None)
+            marks: list[tuple[float, float, int]] = []
+            if small.points is not None:
+                marks += [(x, y, POSITIVE if label else NEGATIVE) for (x, y), label in zip(small.points, small.labels)]
+            if small.scribble is not None:
+                marks += [(x, y, STROKE) for x, y in _even(small.scribble, STROKE_PLACES)]
+            box = small.box
+            if prompt.mask is not None:
+                inside, around = _from_mask(prompt.mask)
+                marks += [(x, y, STROKE) for x, y in affines.apply(self.affine, inside)]
+                box = affines.apply_to_boxes(self.affine, around) if box is None else box
+            places.append(marks)
+            if box is not None:
+                boxes[i], has_box[i] = box, True
+        ids_array = np.zeros((len(prompts), max(1, *map(len, words))), np.int64)
+        longest = max(1, *map(len, places))
+        points = np.zeros((len(prompts), longest, 2), np.float32)
+        kinds = np.zeros((len(prompts), longest), np.int64)
+        for i, (ids, marks) in enumerate(zip(words, places)):
+            ids_array[i, : len(ids)] = ids
+            for j, (x, y, kind) in enumerate(marks):
+                points[i, j], kinds[i, j] = (x, y), kind
+        named: dict[str, NDArray[Any]] = {
+            "words": ids_array,
+            "points": points,
+            "point_kinds": kinds,
+            "prompt_boxes": boxes,
+            "has_box": has_box,
+        }
+        return named, notes
+
+    def _cells(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """A given mask as coarse logits."""
+        rows, columns = self.features["masks"].shape[-2:]
+        cell = np.array([[MASK_STRIDE, 0, 0], [0, MASK_STRIDE, 0]]) / [[self.affine[0, 0]], [self.affine[1, 1]]]
+        wide = (columns * cell[0, 0], rows * cell[1, 1])
+        part = Image.fromarray(mask.astype(np.uint8) * 255)
+        part = part.transform((columns, rows), Image.Transform.EXTENT, (0, 0, *wide), Image.Resampling.BILINEAR)
+        return ((np.asarray(part, np.float32) / 255 - 0.5) * 12).astype(np.float32)
+
+    def _look(self, boxes: NDArray[Any], coarse: NDArray[Any], presence: NDArray[Any]) -> People:
+        """The second look at boxes (N, 4) in letterbox pixels."""
+        if not len(boxes):
+            return People.empty(self.size, self.predictor.skeleton)
+        to_picture = affines.invert(self.affine)
+        boxes = _inside(affines.apply_to_boxes(to_picture, boxes), self.size)
+        regions = [_region(box) for box in boxes]
+        parts = [
+            self._look_at(regions[i : i + BATCH], coarse[i : i + BATCH], presence[i : i + BATCH])
+            for i in range(0, len(boxes), BATCH)
+        ]
+        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        rle = []
+        for logits, region in zip(seen["fine"], regions):
+            rle += Masks.from_bitmaps(_paste(logits, region, self.size)[None]).rle()
+        return People(
+            size=self.size,
+            boxes=boxes.astype(np.float32),
+            scores=seen["scores"],
+            keypoints=seen["keypoints"],
+            confidence=seen["confidence"],
+            state=seen["state"],
+            masks=Masks.from_rle(rle, self.size),
+            skeleton=self.predictor.skeleton,
+        )
+
+    def _look_at(
+        self, regions: Sequence[NDArray[Any]], coarse: NDArray[Any], presence: NDArray[Any]
+    ) -> dict[str, NDArray[Any]]:
+        crops, backs, to_letterbox = [], [], []
+        for region in regions:
+            pixels, to_crop = crop(self.picture, region, CROP, fill=0)
+            back = affines.invert(to_crop)
+            crops.append(pixels)
+            backs.append(back)
+            to_letterbox.append(affines.compose(back, self.affine))
+        inputs: dict[str, NDArray[Any]] = {
+            "crops": np.stack(crops),
+            "coarse": np.ascontiguousarray(coarse, np.float32),
+            "crop_to_picture": np.stack(to_letterbox).astype(np.float32),
+            "presence": presence.astype(np.float32),
+        }
+        seen = self.predictor._engine.run("look", inputs)
+        keypoints = np.stack([affines.apply(back, k) for back, k in zip(backs, seen["keypoints"])])
+        return {**seen, "keypoints": keypoints.astype(np.float32)}
+
+
+def _with(people: People, **changes: Any) -> People:
+    import dataclasses
+
+    return dataclasses.replace(people, **changes)
+
+
+def _said(prompt: Prompt) -> str:
+    """The prompt in words, for "nobody here is ..."."""
+    if prompt.text is not None:
+        return f'"{prompt.text}"'
+    if prompt.points is not None:
+        x, y = prompt.points[0]
+        return f"at ({x:g}, {y:g})"
+    return "in that box" if prompt.box is not None else "under that " + prompt.kinds[0]
+
+
+def _even(line: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """`count` places (count, 2) at even distances along a polyline (S, 2)."""
+    steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    walked = np.concatenate(([0.0], steps.cumsum()))
+    at = np.linspace(0, walked[-1], count)
+    return np.stack([np.interp(at, walked, line[:, axis]) for axis in (0, 1)], 1)
+
+
+def _from_mask(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Places (12, 2) spread over a mask, and its box (4,), in picture pixels."""
+    ys, xs = np.nonzero(mask)
+    index = np.linspace(0, len(ys) - 1, STROKE_PLACES).round().astype(int)
+    places = np.stack((xs[index] + 0.5, ys[index] + 0.5), 1)
+    return places, np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float64)
+
+
+def _inside(boxes: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Boxes cut to the picture, at least one pixel wide and high."""
+    height, width = size
+    boxes = np.clip(boxes, 0, (width, height, width, height))
+    low = np.minimum(boxes[:, :2], (max(width - 1, 0), max(height - 1, 0)))
+    return np.concatenate((low, np.maximum(boxes[:, 2:], low + 1)), 1)
+
+
+def _region(box: NDArray[Any]) -> NDArray[np.float64]:
+    """What a crop of the box covers: of the crop's shape, with a margin."""
+    centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    height = max(size[1], size[0] * CROP[0] / CROP[1]) * MARGIN
+    half = np.array([height * CROP[1] / CROP[0], height]) / 2
+    return np.concatenate((centre - half, centre + half))
+
+
+def _paste(logits: NDArray[Any], region: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A crop's mask (h, w) of logits as a bitmap of the picture."""
+    height, width = size
+    x0, y0 = (max(0, int(np.floor(v))) for v in region[:2])
+    x1, y1 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
+    bitmap = np.zeros(size, bool)
+    if x1 <= x0 or y1 <= y0:
+        return bitmap
+    scale = logits.shape[1] / (region[2] - region[0])
+    extent = tuple((v - r) * scale for v, r in zip((x0, y0, x1, y1), (*region[:2], *region[:2])))
+    part = Image.fromarray(logits.astype(np.float32)).transform(
+        (x1 - x0, y1 - y0), Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR
+    )
+    bitmap[y0:y1, x0:x1] = np.asarray(part) > 0
+    return bitmap

@@ -1,0 +1,20 @@
+"""Engines: what runs a system's graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from numpy.typing import NDArray
+
+
+class Engine(Protocol):
+    """Runs graphs by name on named arrays."""
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """One graph's outputs by name.
+
+        Raises:
+            KeyError: there is no such graph, or an input it needs is not given. More than it needs may be given.
+        """
+        ...

@@ -1,0 +1,74 @@
+"""Graphs into ONNX files."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from anypose.models.promptable.pointer.graphs import Graph
+
+OPSET = 18
+
+
+def export(graphs: Mapping[str, Graph], folder: Path) -> list[Path]:
+    """Writes each graph as GRAPH.onnx, weights as float16 that are read as float32.
+
+    A side that varies is exported as varying. Weights should be float16 numbers already, so that the files and
+    the model that they came from agree.
+
+    Returns: the files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, graph in graphs.items():
+        path = folder / f"{name}.onnx"
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            model = _export(graph, Path(scratch) / "graph.onnx")
+            waiting = Path(scratch) / "small.onnx"
+            onnx.save(_halved(model), str(waiting))
+            waiting.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _export(graph: Graph, path: Path) -> onnx.ModelProto:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer warns of every shape that is read
+        torch.onnx.export(
+            graph.module,
+            tuple(graph.inputs.values()),
+            str(path),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_axes={name: sides for name, sides in graph.sides.items() if sides},
+            opset_version=OPSET,
+            dynamo=False,  # traces in seconds what the newer exporter takes minutes for
+        )
+    return onnx.load(str(path))
+
+
+def _halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights of more than 64 numbers stored as float16, each with a cast back to float32."""
+    casts = []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size <= 64:
+            continue
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue  # a constant of the graph, not a weight: kept whole
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT, name=f"{name}.cast"))
+    for place, node in enumerate(casts):
+        model.graph.node.insert(place, node)
+    return model

@@ -1,0 +1,32 @@
+"""Graphs run by PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from anypose.models.promptable.pointer.graphs import Graph
+
+
+class TorchEngine:
+    """Args:
+    graphs: by name, as a system's `graphs` gives them.
+    device: where they run.
+    """
+
+    def __init__(self, graphs: Mapping[str, Graph], device: str = "cpu") -> None:
+        self._device = torch.device(device)
+        self._graphs = dict(graphs)
+        for graph in graphs.values():
+            graph.module.to(self._device).eval()
+
+    @torch.inference_mode()
+    def run(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """One graph's outputs by name; see `Engine.run`."""
+        spec = self._graphs[graph]
+        tensors = [torch.from_numpy(inputs[name]).to(self._device) for name in spec.inputs]
+        return {name: t.cpu().numpy() for name, t in zip(spec.outputs, spec.module(*tensors))}
