@@ -38,12 +38,16 @@ def load_convolutions(ours: list[nn.Conv2d], path: str | Path) -> None:
     """Copies the weights of an ONNX file's convolutions, in order, into ours.
 
     Raises:
-        ValueError: the file has other convolutions.
+        ValueError: the file has other convolutions, or is no whole ONNX file.
     """
     import onnx
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
-    graph = onnx.load(str(path)).graph
+    try:
+        graph = onnx.load(str(path)).graph
+    except DecodeError as error:
+        raise ValueError(f"{path} is not a whole ONNX file: {error}") from error
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes = [node for node in graph.node if node.op_type == "Conv"]
     if len(ours) != len(nodes):

@@ -28,6 +28,9 @@ def read(path: Path, changes: Sequence[str] = ()) -> dict[str, Any]:
     """
     try:
         values = {k: v for k, v in runpy.run_path(str(path)).items() if not k.startswith("_")}
+    except FileNotFoundError as error:
+        near = _nearest(path.name, [other.name for other in path.parent.glob("*.py")])
+        raise ExperimentError(f"{path} is not there{near}") from error
     except (OSError, SyntaxError) as error:
         raise ExperimentError(f"{path} is no experiment: {error}") from error
     for change in changes:
@@ -52,7 +55,10 @@ def build(values: dict[str, Any], out: Path) -> tuple[Recipe, Settings]:
         module = importlib.import_module(f"anypose.recipes.{name}")
         recipe = getattr(module, str(name).title().replace("_", ""))
     except (ModuleNotFoundError, AttributeError) as error:
-        raise ExperimentError(f"there is no recipe {name!r}: give the name of a file in anypose/recipes") from error
+        near = _nearest(str(name), [path.stem for path in Path(__file__).parent.glob("*.py")])
+        raise ExperimentError(
+            f"there is no recipe {name!r}{near or ': give the name of a file in anypose/recipes'}"
+        ) from error
     ours = {field.name for field in fields(Settings)}
     options = inspect.signature(recipe).parameters
     settings = Settings(**{k: v for k, v in values.items() if k in ours})

@@ -114,51 +114,59 @@ def train(recipe: Recipe, settings: Settings, out: Path, *, resume: bool = False
         start = _restore(found[-1], model, optimiser, average)
     write_atomically(out / "settings.json", json.dumps(asdict(settings), indent=1))
     _trim(out / "metrics.jsonl", start)
-    stop = _Stop()
     clock, logged = time.monotonic(), start
     sums: dict[str, float] = {}
     batches = recipe.batches(start)
-    for step in range(start, settings.steps):
-        waited = time.monotonic()
-        batch = next(batches)
-        sums["wait"] = sums.get("wait", 0.0) + time.monotonic() - waited
-        for group, peak in zip(optimiser.param_groups, peaks):
-            group["lr"] = peak * rate(step, settings)
-        optimiser.zero_grad(set_to_none=True)
-        losses = recipe.step(batch)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        if not math.isfinite(float(norm)) or not math.isfinite(losses["total"].item()):
-            raise TrainingError(
-                f"the loss is not a number at step {step} ({_terms(losses)}): the last checkpoint in {out} is sound; "
-                "go on from it with a lower learning rate"
-            )
-        optimiser.step()
-        average.update(model, min(settings.ema, (1 + step) / (10 + step)))
-        for name, value in {**losses, "gradient": norm}.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        done = step + 1
-        if done % settings.log_every == 0 or done == settings.steps:
-            _log(out, done, settings.steps, sums, done - logged, time.monotonic() - clock)
-            clock, logged, sums = time.monotonic(), done, {}
-        if done % settings.save_every == 0 or done == settings.steps or stop.asked:
-            save(out, done, model, optimiser, average, settings.keep)
-        if stop.asked:
-            print(f"stopped at step {done} of {settings.steps}; go on with --resume")
-            break
+    with _Stop() as stop:
+        for step in range(start, settings.steps):
+            waited = time.monotonic()
+            batch = next(batches)
+            sums["wait"] = sums.get("wait", 0.0) + time.monotonic() - waited
+            for group, peak in zip(optimiser.param_groups, peaks):
+                group["lr"] = peak * rate(step, settings)
+            optimiser.zero_grad(set_to_none=True)
+            losses = recipe.step(batch)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            if not math.isfinite(float(norm)) or not math.isfinite(losses["total"].item()):
+                raise TrainingError(f"the loss is not a number at step {step} ({_terms(losses)}): {_advice(out)}")
+            optimiser.step()
+            average.update(model, min(settings.ema, (1 + step) / (10 + step)))
+            for name, value in {**losses, "gradient": norm}.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            done = step + 1
+            if done % settings.log_every == 0 or done == settings.steps:
+                _log(out, done, settings.steps, sums, done - logged, time.monotonic() - clock)
+                clock, logged, sums = time.monotonic(), done, {}
+            if done % settings.save_every == 0 or done == settings.steps or stop.asked:
+                save(out, done, model, optimiser, average, settings.keep)
+            if stop.asked:
+                print(f"stopped at step {done} of {settings.steps}; go on with --resume")
+                break
     model.load_state_dict(average.weights)
     return model.eval()
 
 
 class _Stop:
-    """The first Ctrl-C ends the run after the step in hand; a second one ends it at once."""
+    """The first Ctrl-C ends the run after the step in hand; a second one ends it at once.
+
+    Signals are handled so inside the `with` alone.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
         try:
-            signal.signal(signal.SIGINT, self._ask)
-            signal.signal(signal.SIGTERM, self._ask)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
         except ValueError:  # not in the main thread: whoever started the thread handles signals
-            return
+            pass
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: object) -> None:
         if self.asked:
@@ -223,6 +231,12 @@ def _log(out: Path, step: int, steps: int, sums: dict[str, float], count: int, s
         f"step {step} of {steps}  loss {means['total']:.3f}  {seconds / count:.2f} s a step  {left:.0f} min left",
         flush=True,
     )
+
+
+def _advice(out: Path) -> str:
+    if checkpoints(out):
+        return f"the last checkpoint in {out} is sound; go on from it with a lower learning rate"
+    return "start again with a lower learning rate"
 
 
 def _terms(losses: dict[str, Tensor]) -> str:

@@ -37,7 +37,10 @@ class OnnxEngine:
         options.enable_cpu_mem_arena = False
         if self._threads:
             options.intra_op_num_threads = self._threads
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its classes have no base of their own
+            raise ValueError(f"{path} is not a whole ONNX file: {error}") from error
 
     def run(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """One graph's outputs by name; see `Engine.run`."""
