@@ -77,8 +77,10 @@ class Look(nn.Module):
 def graphs(pointer: Pointer) -> dict[str, Graph]:
     """The three graphs by name: encode, choose, look."""
     pointer = pointer.eval()
-    picture = torch.randint(0, 256, (64, 96, 3), dtype=torch.uint8)
-    size = torch.tensor([60.0, 90.0])
+    # Large enough to have CONSIDERED cells: that number is fixed in the exported graph. With fewer, the tracer would
+    # take the number of all cells, and every cell of a large picture would be compared with every other.
+    picture = torch.randint(0, 256, (128, 160, 3), dtype=torch.uint8)
+    size = torch.tensor([120.0, 150.0])
     with torch.no_grad():
         parts = Encode(pointer)(picture, size)
     names = Candidates._fields
