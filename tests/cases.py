@@ -1,0 +1,226 @@
+"""The systems that the generic tests of test_systems.py walk: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from anypose.models.promptable.pointer import VARIANTS, Pointer
+from anypose.models.promptable.pointer.first_look import NEGATIVE, NOTHING, POSITIVE, STROKE, Prompts
+from anypose.models.promptable.pointer.graphs import graphs
+from anypose.models.promptable.pointer.losses import HIDDEN, NOBODY, OUTSIDE, VISIBLE, Batch
+from anypose.nn.csp_darknet import DetectionHead
+from anypose.nn.published import convolutions_as_built
+from anypose.skeleton import COCO17
+
+Inputs = dict[str, NDArray[Any]]
+CANDIDATES = 8 * 12 + 4 * 6 + 2 * 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A system as the generic tests see it.
+
+    Attributes:
+        name: of the system.
+        build: makes it, tiny.
+        batch: a random batch that `model.loss` takes.
+        answer: everything the system says of a batch, by name.
+        shapes: what shape each answer is to have.
+        rows: a batch as batches of one picture; their answers, set one after the other, are those of the batch.
+        graphs: what its contract exports.
+        runs: inputs for each graph, of other sizes than the examples of `graphs`; some of the earlier graphs' outputs.
+        exempt: names of parameters (or what they end in) that no gradient reaches, and why.
+        rate: a learning rate with which 30 steps on one batch halve the loss.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    batch: Callable[[Any], Any]
+    answer: Callable[[Any, Any], dict[str, Tensor]]
+    shapes: Callable[[Any], dict[str, tuple[int, ...]]]
+    rows: Callable[[Any], list[Any]]
+    graphs: Callable[[Any], Mapping[str, Any]]
+    runs: Callable[[Callable[[str, Inputs], Inputs], int], list[tuple[str, Inputs]]]
+    exempt: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 3e-3
+
+
+def tiny_pointer() -> Pointer:
+    torch.manual_seed(3)
+    # As many candidates as cells in a picture of 64 x 96, so that cells of all levels are among them.
+    pointer = Pointer(**{**VARIANTS["tiny"], "candidates": CANDIDATES})  # type: ignore[arg-type]
+    # What is given rather than learned, and is zero until it is given.
+    pointer.first.words.table.normal_()
+    pointer.first.things.normal_()
+    # Cells of an untrained detector are all but equally sure, so that rounding would choose among them.
+    first = pointer.first
+    with torch.no_grad():
+        for part in (first.trunk, first.neck, first.heads):
+            for conv in convolutions_as_built(part):
+                conv.weight.mul_(2.5)
+        maps = first.neck(first.trunk(torch.rand(1, 3, 64, 96)))
+        for head, level in zip(first.heads, maps):
+            assert isinstance(head, DetectionHead)
+            head.objectness.bias.sub_(head(level)[2].mean())  # type: ignore[union-attr]
+            head.box.weight.mul_(0.1)
+    return pointer
+
+
+def pointer_batch(pointer: Pointer) -> Batch:
+    """Two pictures with two people each, every kind of prompt about both, and about nobody, and a crop of each.
+
+    People stand where the untrained network proposes somebody: it cannot be asked to find others.
+    """
+    random = torch.Generator().manual_seed(0)
+
+    def uniform(*shape: int, low: float = 0, high: float = 1) -> Tensor:
+        return torch.rand(*shape, generator=random) * (high - low) + low
+
+    pictures, sizes = uniform(2, 3, 64, 96, high=255), torch.tensor([[64.0, 96.0], [60.0, 80.0]])
+    with torch.no_grad():
+        boxes = pointer.encode(pictures, sizes).boxes
+    by_width = (boxes[..., 2] - boxes[..., 0]).argsort(1)  # from the finest level to the coarsest
+    people = torch.stack([boxes[b, by_width[b, rank]] for b, rank in ((0, 2), (0, -2), (1, 108), (1, 40))])
+    kinds = torch.full((10, 4), NOTHING)
+    kinds[0::5, :2] = torch.tensor([POSITIVE, NEGATIVE])
+    kinds[1::5] = STROKE
+    words = torch.zeros(10, 6, dtype=torch.int64)
+    words[3::5, :4] = torch.randint(2, 100, (2, 4), generator=random)
+    words[4::5, :2] = torch.randint(2, 100, (2, 2), generator=random)
+    meant = torch.tensor([0, 1, 0, 1, NOBODY, 2, 3, 2, 3, NOBODY])
+    has_box = torch.arange(10) % 5 == 2
+    prompt_boxes = people[meant.clamp(min=0)] * has_box[:, None]
+    to_picture = torch.tensor([[0.25, 0, 0], [0, 0.25, 0]]).repeat(4, 1, 1)
+    to_picture[:, :, 2] = people[:, :2]
+    known = torch.tensor([VISIBLE] * 13 + [HIDDEN] * 2 + [OUTSIDE] * 2).repeat(4, 1)
+    return Batch(
+        pictures=pictures,
+        sizes=sizes,
+        everyone_listed=torch.tensor([True, False]),
+        people=people,
+        people_picture=torch.tensor([0, 0, 1, 1]),
+        people_masks=(uniform(4, 8, 12) > 0.5).float(),
+        people_mask_known=torch.ones(4, dtype=torch.bool),
+        crowds=torch.tensor([[70.0, 40, 90, 60]]),
+        crowds_picture=torch.tensor([0]),
+        prompts=Prompts(words, uniform(10, 4, 2, high=60), kinds, prompt_boxes, has_box),
+        prompt_picture=torch.arange(10) // 5,
+        prompt_person=meant,
+        crops=uniform(4, 3, 256, 192, high=255),
+        crop_person=torch.arange(4),
+        crop_box=people + uniform(4, 4),
+        crop_to_picture=to_picture,
+        keypoints=uniform(4, 17, 2, low=20, high=170),
+        known=known,
+        area=torch.full((4,), 9000.0),
+        crop_masks=(uniform(4, 128, 96) > 0.5).float(),
+        crop_mask_known=torch.ones(4, dtype=torch.bool),
+        hint_known=torch.ones(4, dtype=torch.bool),
+        sigmas=torch.tensor(COCO17.sigmas, dtype=torch.float32),
+    )
+
+
+def pointer_answer(pointer: Pointer, batch: Batch) -> dict[str, Tensor]:
+    candidates = pointer.encode(batch.pictures, batch.sizes)
+    choice = pointer.choose(candidates, batch.prompt_picture, batch.prompts)
+    of_crops = batch.people_picture[batch.crop_person]
+    coarse = pointer.first.boxed(candidates, of_crops, batch.crop_box)
+    seen = pointer.look(batch.crops, coarse, batch.crop_to_picture)
+    parts: dict[str, Any] = {"candidates": candidates, "choice": choice, "seen": seen}
+    return {f"{part}.{name}": t for part, named in parts.items() for name, t in named._asdict().items()}
+
+
+def pointer_shapes(batch: Batch) -> dict[str, tuple[int, ...]]:
+    pictures, prompts, crops, people = len(batch.pictures), len(batch.prompt_picture), len(batch.crops), CANDIDATES
+    return {
+        "candidates.boxes": (pictures, people, 4),
+        "candidates.scores": (pictures, people),
+        "candidates.cells": (pictures, people, 32),
+        "candidates.place": (pictures, people, 43),
+        "candidates.tokens": (pictures, people, 32),
+        "candidates.masks": (pictures, people, 8, 12),
+        "candidates.mask_features": (pictures, 16, 8, 12),
+        "candidates.refined": (pictures, people, 4),
+        "choice.best": (prompts,),
+        "choice.presence": (prompts,),
+        "choice.boxes": (prompts, 4),
+        "choice.masks": (prompts, 8, 12),
+        "seen.heatmaps": (crops, 17, 64, 48),
+        "seen.keypoints": (crops, 17, 2),
+        "seen.confidence": (crops, 17),
+        "seen.state": (crops, 17, 3),
+        "seen.masks": (crops, 128, 96),
+        "seen.quality": (crops,),
+    }
+
+
+def pointer_rows(batch: Batch) -> list[Batch]:
+    """A batch of each picture; people, prompts and crops come in the order of their pictures."""
+    rows = []
+    for picture in range(len(batch.pictures)):
+        people, prompts = batch.people_picture == picture, batch.prompt_picture == picture
+        crops = people[batch.crop_person]
+        rows.append(
+            batch._replace(
+                pictures=batch.pictures[picture : picture + 1],
+                sizes=batch.sizes[picture : picture + 1],
+                people_picture=torch.zeros(int(people.sum()), dtype=torch.int64),
+                prompts=Prompts(*(part[prompts] for part in batch.prompts)),
+                prompt_picture=torch.zeros(int(prompts.sum()), dtype=torch.int64),
+                crops=batch.crops[crops],
+                crop_person=torch.arange(int(crops.sum())),
+                crop_box=batch.crop_box[crops],
+                crop_to_picture=batch.crop_to_picture[crops],
+            )
+        )
+    return rows
+
+
+def pointer_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[str, Inputs]]:
+    """Run number `seed`: a picture of another size, and other numbers of prompts, words, places and crops."""
+    random = np.random.default_rng(seed + 10)
+    height, width = ((192, 96), (96, 192), (32, 416))[seed % 3]
+    picture = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    encode: Inputs = {"picture": picture, "size": np.array([height - 3, width], np.float32)}
+    scene = run("encode", encode)
+    prompts, length, places, crops = ((1, 1, 1, 1), (5, 9, 3, 3), (2, 32, 13, 8))[seed % 3]
+    choose: Inputs = {
+        **scene,
+        "words": random.integers(0, 100, (prompts, length)),
+        "points": random.uniform(0, 64, (prompts, places, 2)).astype(np.float32),
+        "point_kinds": random.integers(0, 4, (prompts, places)),
+        "prompt_boxes": random.uniform((0, 0, 30, 30), (20, 20, 60, 60), (prompts, 4)).astype(np.float32),
+        "has_box": random.random(prompts) < 0.5,
+    }
+    look: Inputs = {
+        "crops": random.integers(0, 256, (crops, 256, 192, 3), dtype=np.uint8),
+        "coarse": np.ascontiguousarray(scene["masks"][:crops]),
+        "crop_to_picture": random.uniform(-0.3, 0.3, (crops, 2, 3)).astype(np.float32),
+        "presence": random.random(crops, np.float32),
+    }
+    return [("encode", encode), ("choose", choose), ("look", look)]
+
+
+CASES = (
+    Case(
+        "promptable/pointer",
+        tiny_pointer,
+        pointer_batch,
+        pointer_answer,
+        pointer_shapes,
+        pointer_rows,
+        graphs,
+        pointer_runs,
+        exempt={
+            "key.bias": "a softmax does not see what is added to all keys",
+            "listen.bias": "weights of words are divided by their sum",
+        },
+    ),
+)

@@ -1,0 +1,193 @@
+"""Asking the packaged default model about pictures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import anypose
+from anypose import People, Prompt, load
+from anypose.predictor import Predictor, Scene
+from anypose.prompt import PromptError
+
+EXAMPLES = Path(anypose.__file__).parent / "examples"
+# A place on somebody in each picture: on the chest.
+CLICKS = {"astronaut.jpg": (0.42, 0.75), "hopper.jpg": (0.5, 0.5)}
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return load(threads=1)
+
+
+@pytest.fixture(scope="module")
+def group(predictor: Predictor) -> Scene:
+    return predictor.encode(EXAMPLES / "group.jpg")
+
+
+@pytest.fixture(scope="module")
+def everyone(group: Scene) -> People:
+    return group.find()
+
+
+def middle(people: People, row: int) -> tuple[float, float]:
+    """The place of a person's mask that is nearest to its centre."""
+    assert people.masks is not None
+    ys, xs = np.nonzero(people.masks.bitmap(row))
+    nearest = np.hypot(xs - xs.mean(), ys - ys.mean()).argmin()
+    return float(xs[nearest]) + 0.5, float(ys[nearest]) + 0.5
+
+
+def same(one: People, other: People, places: float = 0.05, numbers: float = 1e-3) -> None:
+    assert len(one) == len(other)
+    np.testing.assert_allclose(one.boxes, other.boxes, atol=places)
+    np.testing.assert_allclose(one.keypoints, other.keypoints, atol=places)
+    for name in ("scores", "confidence", "state"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=numbers, err_msg=name)
+
+
+@pytest.mark.parametrize("name", sorted(CLICKS))
+def test_a_click_finds_the_person_under_it(predictor: Predictor, name: str) -> None:
+    scene = predictor.encode(EXAMPLES / name)
+    x, y = CLICKS[name][0] * scene.size[1], CLICKS[name][1] * scene.size[0]
+    person = scene.find(Prompt(points=(x, y)))
+    assert len(person) == 1
+    assert person.size == scene.size
+    assert person.masks is not None
+    assert person.masks.bitmap(0)[int(y), int(x)]
+
+
+def test_everybody_of_a_group(everyone: People) -> None:
+    assert len(everyone) > 1
+    assert (np.diff(everyone.scores.clip(0.0)) < 1).all()
+    assert everyone.reason is None
+
+
+def test_one_prompt_a_list_and_none(group: Scene, everyone: People) -> None:
+    click = Prompt(points=middle(everyone, 0), name="Ann")
+    one = group.find(click)
+    assert isinstance(one, People)
+    assert len(one) == 1
+    assert one.names == ("Ann",)
+    both = group.find([click, Prompt()])
+    assert [len(found) for found in both] == [1, len(everyone)]
+    assert group.find([]) == []
+
+
+def test_asking_twice_gives_the_same(group: Scene, everyone: People) -> None:
+    click = Prompt(points=middle(everyone, 0))
+    same(group.find(click), group.find(click), 0, 0)
+    same(group.find(), everyone, 0, 0)
+
+
+def test_answers_do_not_depend_on_the_other_prompts(group: Scene, everyone: People) -> None:
+    prompts = [Prompt(points=middle(everyone, row)) for row in range(2)]
+    prompts += [Prompt(box=everyone.boxes[0]), Prompt(scribble=[middle(everyone, 0), middle(everyone, 1)])]
+    prompts += [Prompt(text="the person on the left who is the one that stands")]
+    together = group.find(prompts, threshold=0.0)
+    for prompt, found in zip(prompts, together):
+        same(group.find(prompt, threshold=0.0), found)
+
+
+def test_nobody_comes_with_a_reason(group: Scene, everyone: People) -> None:
+    asked = [Prompt(points=middle(everyone, 0)), Prompt(text="a giraffe"), Prompt(box=everyone.boxes[0]), Prompt()]
+    for found in group.find(asked, threshold=1.0):
+        assert len(found) == 0
+        assert found.reason
+    assert '"a giraffe"' in str(group.find(asked, threshold=1.0)[1].reason)
+
+
+def test_prompts_outside_the_picture_are_refused_before_any_work() -> None:
+    class NoWork:
+        def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            raise AssertionError("worked")
+
+    predictor = Predictor("promptable/pointer", NoWork(), Path("nowhere"))
+    scene = Scene(predictor, np.zeros((40, 60, 3), np.uint8), np.array([[1.0, 0, 0], [0, 1, 0]]), {})
+    for wrong in (Prompt(points=(61, 5)), Prompt(box=(70, 5, 90, 20)), Prompt(mask=np.ones((60, 40)))):
+        with pytest.raises(PromptError, match="60 x 40"):
+            scene.find(wrong)
+        with pytest.raises(PromptError, match="60 x 40"):
+            scene.find([Prompt(points=(5, 5)), wrong])
+
+
+def test_negative_points_and_masks_are_read(group: Scene, everyone: People) -> None:
+    assert everyone.masks is not None
+    one, other = middle(everyone, 0), middle(everyone, 1)
+    found = group.find(
+        [Prompt(points=[one, other], labels=[1, 0]), Prompt(mask=everyone.masks.bitmap(0))], threshold=0.0
+    )
+    for person in found:
+        assert len(person) == 1
+        assert person.masks is not None
+        assert person.masks.bitmap(0)[int(one[1]), int(one[0])]
+
+
+def test_a_long_text_is_answered_with_a_note(group: Scene) -> None:
+    found = group.find(Prompt(text="the person in red " * 150), threshold=0.0)
+    assert len(found) == 1
+    assert "word pieces were not read" in str(found.reason)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 3), (3, 2000), (40, 17)])
+def test_odd_pictures_are_answered(predictor: Predictor, size: tuple[int, int]) -> None:
+    scene = predictor.encode(np.full((*size, 3), 90, np.uint8))
+    assert scene.size == size
+    height, width = size
+    prompts = [Prompt(), Prompt(points=(width / 2, height / 2)), Prompt(box=(0, 0, width, height))]
+    for found in scene.find(prompts, threshold=0.0):
+        assert found.size == size
+        assert np.isfinite(found.keypoints).all()
+        assert (found.boxes >= 0).all()
+        assert (found.boxes <= (width, height, width, height)).all()
+
+
+def test_turned_photographs_are_answered_as_they_are_shown(predictor: Predictor, tmp_path: Path) -> None:
+    upright = Image.open(EXAMPLES / "hopper.jpg").convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter to the right
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    scene, plain = predictor.encode(str(tmp_path / "turned.png")), predictor.encode(upright)
+    assert scene.size == (upright.height, upright.width)
+    np.testing.assert_array_equal(scene.picture, plain.picture)
+
+
+def close(found: NDArray[Any], expected: NDArray[Any], what: str) -> None:
+    """To 1e-4 of the output's scale; -1e4 stands for "never" and is no scale."""
+    assert found.shape == expected.shape, what
+    scale = max(1.0, float(np.abs(np.where(expected <= -9e3, 0, expected)).max()))
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4, err_msg=what)
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "group.jpg", "photographer.png"])
+def test_both_engines_agree_on_photographs(predictor: Predictor, torch_engine: Any, name: str) -> None:
+    """Each graph is given the same inputs in both."""
+    asked: list[tuple[str, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]] = []
+    onnx = predictor._engine
+
+    class Noted:
+        def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            outputs = onnx.run(graph, inputs)
+            asked.append((graph, dict(inputs), outputs))
+            return outputs
+
+    noted = Predictor(predictor.name, Noted(), predictor._tokenizer_file)
+    scene = noted.encode(EXAMPLES / name)
+    height, width = scene.size
+    x, y = width / 2, height / 2
+    prompts = [Prompt(text="the woman in orange"), Prompt(points=(x, y)), Prompt(box=(0, 0, x, height))]
+    scene.find([*prompts, Prompt(scribble=[(x, y), (x, y + 20)])], threshold=0.0)
+    assert [graph for graph, _, _ in asked] == ["encode", "choose", "look"]
+    for graph, inputs, outputs in asked:
+        expected = torch_engine.run(graph, inputs)
+        for key, value in expected.items():
+            close(outputs[key], value, f"{graph}: {key}")
+
+
+@pytest.fixture(scope="module")
+def torch_engine() -> Any:
+    return load(engine="torch", threads=1)._engine
