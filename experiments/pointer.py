@@ -22,12 +22,12 @@ weights = None
 
 lr = 8e-4
 lr_first = 1e-4
-lr_second = 6e-5
+lr_second = 8e-5
 seed = 0
 workers = 1
 data = {"pictures": 8, "prompts_each": 20, "crops_each": 2, "crops": 14}
 
-steps = 1300
+steps = 1260
 warmup = 60
 ema = 0.998
 save_every = 50

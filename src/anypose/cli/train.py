@@ -1,4 +1,4 @@
-"""anypose train: runs an experiment."""
+"""Train a system: run an experiment."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ def train(
 
     Ctrl-C stops after the step in hand and keeps a checkpoint; --resume goes on as if nothing had happened.
     """
+    from anypose.cli import stop
+
     try:
+        from safetensors.torch import save_file
+
         from anypose.recipes import experiment as experiments
         from anypose.recipes import loop
     except ModuleNotFoundError as error:
-        typer.echo(f"training needs {error.name}: pip install 'anypose[torch]'", err=True)
-        raise typer.Exit(2) from error
-    from safetensors.torch import save_file
+        stop(f"training needs {error.name}: pip install 'anypose[torch]'")
 
     try:
         recipe, settings = experiments.build(experiments.read(experiment, change or ()), out)
         model = loop.train(recipe, settings, out, resume=resume)
     except (ValueError, OSError, loop.TrainingError) as error:
-        typer.echo(f"anypose train: {error}", err=True)
-        raise typer.Exit(2) from error
+        stop(str(error))
     waiting = out / "model.partial"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, waiting)
     waiting.replace(out / "model.safetensors")

@@ -56,10 +56,11 @@ class Photographs:
         kept = self._views[index]
         return replace(kept, masks=View.of(sample, kept.image).masks)
 
-    def sentences(self, index: int, rng: Generator) -> list[list[str]]:
+    def sentences(self, index: int) -> list[list[str]]:
         """For each person, sentences that are true of nobody else in the picture."""
         if index not in self._sentences:
-            self._sentences[index] = sentences_about(self.view(index), rng, 10)
+            # Not from the batch's own numbers: which batch asks first depends on the workers.
+            self._sentences[index] = sentences_about(self.view(index), np.random.default_rng(index), 10)
         return self._sentences[index]
 
 
@@ -191,7 +192,9 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             if asked is not None:
                 parts.add_prompt(asked, first)
         labelled = np.flatnonzero((view.known > 0).sum(1) >= 1)
-        chosen = rng.permutation(labelled)[: self.crops_each]
+        # People with a mask teach both answers, so they come first.
+        order = rng.random(len(labelled)) - np.array([view.masks[i] is not None for i in labelled], float)
+        chosen = labelled[order.argsort()][: self.crops_each]
         for person in chosen:
             parts.add_crop(view, int(person), first + int(person), scale, rng)
 
@@ -210,7 +213,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             made = self._pasted(view, rng)
             if made is not None:
                 return made, sentences_about(made, rng, 4)
-        return view, self.photographs.sentences(index, rng)
+        return view, self.photographs.sentences(index)
 
     def _pasted(self, view: View, rng: Generator) -> View | None:
         index, person = self.donors[int(rng.integers(len(self.donors)))]

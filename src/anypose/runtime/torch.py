@@ -30,3 +30,8 @@ class TorchEngine:
         spec = self._graphs[graph]
         tensors = [torch.from_numpy(inputs[name]).to(self._device) for name in spec.inputs]
         return {name: t.cpu().numpy() for name, t in zip(spec.outputs, spec.module(*tensors))}
+
+
+def use_threads(count: int) -> None:
+    """Threads of all networks that PyTorch runs in this process."""
+    torch.set_num_threads(count)

@@ -18,6 +18,7 @@ MASK_STRIDE = 8
 CONSIDERED = 200  # cells of the detector that may become candidates
 # What a prompt's point is: nothing, a place on the person, a place off the person, a place of a scribble.
 NOTHING, POSITIVE, NEGATIVE, STROKE = range(4)
+PLACE = 8 + 7 * 5  # numbers that say where a candidate is
 _BANDS = ((0.0, 0.25), (0.15, 0.55), (0.5, 1.0))  # head, torso, legs as parts of a box's height
 _FILTER = (8, 8)  # widths of the two hidden layers of a candidate's mask filters
 
@@ -28,6 +29,7 @@ class Candidates(NamedTuple):
     boxes: Tensor  # B K 4, letterbox pixels
     scores: Tensor  # B K, logit of "this is a person"; -1e4 where the candidate repeats a better one
     cells: Tensor  # B K C, features of the detector's cell that proposed it
+    place: Tensor  # B K 43, where each is and how it ranks among the others
     tokens: Tensor  # B K D
     masks: Tensor  # B K H/8 W/8, logits
     mask_features: Tensor  # B M H/8 W/8
@@ -96,7 +98,7 @@ class FirstLook(nn.Module):
         self.look_norm = nn.GroupNorm(1, 4 * trunk_width)
         self.enter_cells = nn.Linear(2 * head, width)
         self.enter_looks = nn.Linear(looks, width)
-        self.enter_place = nn.Sequential(nn.Linear(8 + 7 * 5, width), nn.GELU(), nn.Linear(width, width))
+        self.enter_place = nn.Sequential(nn.Linear(PLACE, width), nn.GELU(), nn.Linear(width, width))
         self.enter_things = nn.Linear(vector, width)
         self.person_layers = nn.ModuleList(Layer(width) for _ in range(layers))
         self.score = nn.Linear(width, 1)
@@ -114,10 +116,12 @@ class FirstLook(nn.Module):
         self.listen = nn.Linear(width, 1)
         self.say = nn.Linear(width, width, bias=False)
         self.be = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        self.be_at = nn.Linear(PLACE, width, bias=False)
         for last in (self.score, self.box, self.enter_things):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         nn.init.zeros_(self.say.weight)
+        nn.init.zeros_(self.be_at.weight)
         nn.init.normal_(self.filters.weight, std=0.02)
 
     def encode(self, pictures: Tensor, sizes: Tensor) -> Candidates:
@@ -149,7 +153,7 @@ class FirstLook(nn.Module):
             tokens = layer(tokens, keep)
         refined = box_ops.refine(boxes, self.box(tokens))
         scores = torch.where(keep, scores + self.score(tokens)[..., 0], torch.full_like(scores, -1e4))
-        return Candidates(boxes, scores, cells, tokens, masks, mask_features, refined)
+        return Candidates(boxes, scores, cells, place, tokens, masks, mask_features, refined)
 
     def _propose(self, boxes: Tensor, person: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
         """The best K of all cells, without repeats."""
@@ -223,18 +227,19 @@ class FirstLook(nn.Module):
         everyone = torch.cat((keep, torch.ones_like(keep[:, :1])), 1)
         for layer in self.choice_layers:
             x = layer(x, everyone, tokens, memory_keep)
-        logits = self.choice(x)[..., 0] + F.pad(self._match(words, prompts.words, candidates.tokens[picture]), (0, 1))
+        are = (self.be(candidates.tokens) + self.be_at(candidates.place))[picture]
+        logits = self.choice(x)[..., 0] + F.pad(self._match(words, prompts.words, are), (0, 1))
         return torch.where(everyone, logits, torch.full_like(logits, -1e4))
 
-    def _match(self, words: Tensor, ids: Tensor, people: Tensor) -> Tensor:
-        """How well what is said (P, L, D) agrees with each candidate (P, K, D): (P, K), 0 without words.
+    def _match(self, words: Tensor, ids: Tensor, are: Tensor) -> Tensor:
+        """How well what is said (P, L, D) agrees with what each candidate is (P, K, D): (P, K), 0 without words.
 
         A product learns "left" times "is on the left" from far fewer sentences than layers of sums do.
         """
         spoken = (ids != PAD)[..., None].to(words.dtype)
         weight = self.listen(words).clamp(-10, 10).exp() * spoken
         said = (weight * words).sum(1) / weight.sum(1).clamp(min=1e-6)  # P D
-        product = self.say(said)[:, None] * self.be(people)
+        product = self.say(said)[:, None] * are
         return product.sum(-1) / math.sqrt(product.shape[-1]) * spoken.amax(1)
 
     def boxed(self, candidates: Candidates, picture: Tensor, boxes: Tensor) -> Tensor:

@@ -1,0 +1,43 @@
+"""Write a trained system as the package ships it: float16, for both floors."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="A safetensors file that `anypose train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.safetensors and one ONNX file a graph.")],
+    model: Annotated[str, typer.Option(help="The system's name.")] = "promptable/pointer",
+) -> None:
+    """Write a trained system as the package ships it.
+
+    anypose export runs/a/model.safetensors --out exported
+    """
+    from anypose import zoo
+    from anypose.cli import stop
+
+    try:
+        system = zoo.create(model, weights)
+        from safetensors.torch import save_file
+
+        from anypose.runtime.export import export as export_graphs
+
+        # Both forms hold the same float16 numbers, so that they answer alike.
+        system = system.half()
+        out.mkdir(parents=True, exist_ok=True)
+        waiting = out / "model.partial"
+        save_file({name: value.contiguous() for name, value in system.state_dict().items()}, waiting)
+        waiting.replace(out / "model.safetensors")
+        graphs = importlib.import_module(f"anypose.models.{model.replace('/', '.')}.graphs")
+        paths = [out / "model.safetensors", *export_graphs(graphs.graphs(system.float()), out)]
+    except (ValueError, OSError) as error:
+        stop(str(error))
+    except ModuleNotFoundError as error:
+        stop(f"exporting needs {error.name}: pip install 'anypose[torch]'")
+    for path in paths:
+        typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
