@@ -1,0 +1,50 @@
+"""The benchmarks run and report every figure that they promise."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import anypose
+
+FIND = Path(__file__).parents[1] / "benchmarks" / "find.py"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    source = str(Path(anypose.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": source, "COLUMNS": "160"}
+    return subprocess.run([sys.executable, str(FIND), *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads a process's memory as Linux shows it")
+def test_find_reports_every_figure(tmp_path: Path) -> None:
+    done = run("--runs", "1", "--pictures", "4", "--json", str(tmp_path / "figures.json"))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    targets = {
+        "cold start: wall": 0.9,
+        "cold start: peak memory": 250,
+        "encode": 20,
+        "a prompt": 25,
+        "folder: pictures a second": 12,
+    }
+    for name, target in targets.items():
+        assert rows[name]["target"] == target
+        assert rows[name]["value"] > 0
+        assert name in done.stdout
+    for name in ("cold start: wall: bare script", "encode: published detector", "a prompt: published pose"):
+        assert rows[name]["value"] is None
+        assert "--weights" in rows[name]["note"]
+    assert {"encode: eager torch", "a prompt: eager torch", "folder: memory after 1"} <= set(rows)
+    assert rows["folder: memory after all 4"]["ratio"] > 0
+
+
+def test_find_names_the_network_that_is_not_there(tmp_path: Path) -> None:
+    done = run("--weights", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds no yolox_nano_416.onnx" in done.stderr
