@@ -57,7 +57,7 @@ def tiny_pointer() -> Pointer:
     # As many candidates as cells in a picture of 64 x 96, so that cells of all levels are among them.
     pointer = Pointer(**{**VARIANTS["tiny"], "candidates": CANDIDATES})  # type: ignore[arg-type]
     # What is given rather than learned, and is zero until it is given.
-    pointer.first.words.table.normal_()
+    pointer.first.words.table.data.normal_()
     pointer.first.things.normal_()
     # Cells of an untrained detector are all but equally sure, so that rounding would choose among them.
     first = pointer.first

@@ -34,7 +34,7 @@ def test_demo_asks_with_every_kind_of_prompt_and_says_where_answers_are(
         assert Image.open(path).size == people.size[::-1]
     told = " ".join(lines)
     assert all(kind in told for kind in KINDS if kind != "text")
-    assert '"the person in orange"' in told
+    assert '"the person on the right"' in told
     assert "everybody" in told
 
 

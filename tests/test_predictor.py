@@ -93,8 +93,14 @@ def test_answers_do_not_depend_on_the_other_prompts(group: Scene, everyone: Peop
         same(group.find(prompt, threshold=0.0), found)
 
 
+def test_a_box_is_always_answered(group: Scene, everyone: People) -> None:
+    found = group.find(Prompt(box=everyone.boxes[0]), threshold=1.0)
+    assert len(found) == 1
+    np.testing.assert_allclose(found.boxes[0], everyone.boxes[0], atol=0.01)
+
+
 def test_nobody_comes_with_a_reason(group: Scene, everyone: People) -> None:
-    asked = [Prompt(points=middle(everyone, 0)), Prompt(text="a giraffe"), Prompt(box=everyone.boxes[0]), Prompt()]
+    asked = [Prompt(points=middle(everyone, 0)), Prompt(text="a giraffe"), Prompt()]
     for found in group.find(asked, threshold=1.0):
         assert len(found) == 0
         assert found.reason

@@ -109,8 +109,8 @@ class Scene:
         Args:
             prompts: a prompt gives the one person that it means, or nobody, with the reason in `People.reason`;
                 a list is answered in one batch, one People each. None, or the empty prompt, means everybody.
-            threshold: least probability that a prompt means somebody (0.5 unless told otherwise), or, for
-                everybody, that a person is there (0.2).
+            threshold: least probability that words, points or a scribble mean somebody (0.5 unless told
+                otherwise; a box or a mask is always answered), or, for everybody, that a person is there (0.2).
 
         Raises:
             PromptError: a prompt does not fit the picture.
@@ -138,7 +138,9 @@ class Scene:
         for i, prompt in enumerate(prompts):
             if prompt.mask is not None:
                 coarse[i] = self._cells(prompt.mask)
-        meant = np.flatnonzero(presence >= threshold)
+        # Who draws a box or a mask has seen somebody: the answer comes, its score says how sure it is.
+        drawn = np.array([prompt.box is not None or prompt.mask is not None for prompt in prompts])
+        meant = np.flatnonzero((presence >= threshold) | drawn)
         looked = self._look(choice["chosen"][meant], coarse[meant], presence[meant])
         rows = {int(i): row for row, i in enumerate(meant)}
         answers = []

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 # Picture, what the answer is called, and the prompts, in pixels of the picture, as Prompt takes them.
 ASKED: tuple[tuple[str, str, tuple[dict[str, Any], ...]], ...] = (
     ("group.jpg", "everyone", ({},)),
-    ("group.jpg", "text", ({"text": "the person in orange"},)),
+    ("group.jpg", "text", ({"text": "the person on the right"},)),
     ("group.jpg", "point", ({"points": (893, 440)},)),
     ("group.jpg", "two_points", ({"points": [(560, 330), (690, 460)], "labels": [1, 0]},)),
     ("group.jpg", "scribble", ({"scribble": [(95, 170), (70, 260), (90, 420)]},)),

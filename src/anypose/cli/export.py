@@ -27,14 +27,15 @@ def export(
 
         from anypose.runtime.export import export as export_graphs
 
-        # Both forms hold the same float16 numbers, so that they answer alike.
-        system = system.half()
+        # Both forms hold the same float16 numbers, so that they answer alike; constants stay as they are.
+        state = {name: value.half().contiguous() for name, value in system.state_dict().items()}
+        system.load_state_dict({name: value.float() for name, value in state.items()})
         out.mkdir(parents=True, exist_ok=True)
         waiting = out / "model.partial"
-        save_file({name: value.contiguous() for name, value in system.state_dict().items()}, waiting)
+        save_file(state, waiting)
         waiting.replace(out / "model.safetensors")
         graphs = importlib.import_module(f"anypose.models.{model.replace('/', '.')}.graphs")
-        paths = [out / "model.safetensors", *export_graphs(graphs.graphs(system.float()), out)]
+        paths = [out / "model.safetensors", *export_graphs(graphs.graphs(system), out)]
     except (ValueError, OSError) as error:
         stop(str(error))
     except ModuleNotFoundError as error:

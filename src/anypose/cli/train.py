@@ -21,6 +21,7 @@ def train(
     from anypose.cli import stop
 
     try:
+        import torch
         from safetensors.torch import save_file
 
         from anypose.recipes import experiment as experiments
@@ -28,11 +29,16 @@ def train(
     except ModuleNotFoundError as error:
         stop(f"training needs {error.name}: pip install 'anypose[torch]'")
 
+    # Sums of vanishing numbers cost a CPU ten times a step's time. Threads take this over from the one that starts
+    # them, so it stands before the first network; it holds for the whole process, so it is taken back.
+    torch.set_flush_denormal(True)
     try:
         recipe, settings = experiments.build(experiments.read(experiment, change or ()), out)
         model = loop.train(recipe, settings, out, resume=resume)
     except (ValueError, OSError, loop.TrainingError) as error:
         stop(str(error))
+    finally:
+        torch.set_flush_denormal(False)
     waiting = out / "model.partial"
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, waiting)
     waiting.replace(out / "model.safetensors")

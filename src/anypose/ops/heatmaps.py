@@ -43,7 +43,8 @@ def decode(maps: Tensor, *, stride: float = 4) -> tuple[Tensor, Tensor]:
     """
     height, width = maps.shape[2:]
     peak, index = maps.flatten(2).max(2)  # B K
-    smooth = blur(maps).clamp(min=1e-10).log().flatten(2)  # B K hw
+    # Below a thousandth a map says nothing, and its logarithm would make much of rounding.
+    smooth = blur(maps).clamp(min=1e-3).log().flatten(2)  # B K hw
     x, y = index % width, torch.div(index, width, rounding_mode="floor")
     # Derivatives are taken at least two pixels inside the map.
     cx, cy = x.clamp(2, width - 3), y.clamp(2, height - 3)
@@ -57,7 +58,7 @@ def decode(maps: Tensor, *, stride: float = 4) -> tuple[Tensor, Tensor]:
     hyy = (at(0, 2) - 2 * centre + at(0, -2)) / 4
     hxy = (at(1, 1) - at(-1, 1) - at(1, -1) + at(-1, -1)) / 4
     determinant = hxx * hyy - hxy * hxy
-    usable = (determinant.abs() > 1e-8) & (cx == x) & (cy == y)
+    usable = (determinant > 1e-5) & (hxx < 0) & (cx == x) & (cy == y)  # a summit, and not a flat one
     safe = torch.where(usable, determinant, torch.ones_like(determinant))
     step = torch.stack((hxy * gy - hyy * gx, hxy * gx - hxx * gy), -1) / safe[..., None]
     step = torch.where(usable[..., None], step.clamp(-1, 1), torch.zeros_like(step))

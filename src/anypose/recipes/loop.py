@@ -100,7 +100,6 @@ def train(recipe: Recipe, settings: Settings, out: Path, *, resume: bool = False
     found = checkpoints(out)
     if found and not resume:
         raise TrainingError(f"{out} holds a run already: go on with --resume, or choose another folder")
-    torch.set_flush_denormal(True)  # sums of vanishing numbers cost a CPU ten times a step's time
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = settings.device
@@ -240,4 +239,4 @@ def _advice(out: Path) -> str:
 
 
 def _terms(losses: dict[str, Tensor]) -> str:
-    return ", ".join(f"{name} {float(value):.3g}" for name, value in losses.items())
+    return ", ".join(f"{name} {value.item():.3g}" for name, value in losses.items())

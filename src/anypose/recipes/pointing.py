@@ -36,7 +36,9 @@ class Pointing(Recipe):
         weights: a safetensors file of the pointer to go on from, or None.
         model: options of `Pointer`.
         data: options of `PointingData`.
-        lr: peak learning rate of what is new; `lr_first`, `lr_second` of the published trunks.
+        learn: beginnings of the names of what is learned, such as "first.words"; everything if empty.
+        lr: peak learning rate of what is new; `lr_words` of the table of words, `lr_first`, `lr_second` of the
+            published trunks.
         workers: processes that prepare batches; 0 prepares them between steps.
     """
 
@@ -53,7 +55,9 @@ class Pointing(Recipe):
         weights: str | None = None,
         model: dict[str, Any] | None = None,
         data: dict[str, Any] | None = None,
+        learn: tuple[str, ...] = (),
         lr: float = 8e-4,
+        lr_words: float = 5e-3,
         lr_first: float = 1e-4,
         lr_second: float = 6e-5,
         workers: int = 1,
@@ -62,13 +66,15 @@ class Pointing(Recipe):
         torch.manual_seed(seed)
         pointer = Pointer(**(model or {}))
         table = load_file(Path(words) / "words.safetensors")
-        pointer.first.words.table.copy_(table["table"].float())
+        pointer.first.words.table.data.copy_(table["table"].float())
         pointer.first.things.copy_(table["things"].float())
         pointer.start_from(yolox, tinypose)
         if weights is not None:
             missing, _ = pointer.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
             print(f"new: {', '.join(missing) or 'nothing'}")
-        super().__init__(model=pointer, groups=_groups(pointer, lr, lr_first, lr_second))
+        for parameter_name, parameter in pointer.named_parameters():
+            parameter.requires_grad_(not learn or parameter_name.startswith(learn))
+        super().__init__(model=pointer, groups=_groups(pointer, lr, lr_words, lr_first, lr_second))
         samples = [s for s in coco.read(*people) if len(s.people)]
         others = list(coco.read(*athletes)) if athletes else []
         notes = out / "things.json"
@@ -93,7 +99,7 @@ class Pointing(Recipe):
         return iter(loader)
 
 
-def _groups(model: Pointer, lr: float, lr_first: float, lr_second: float) -> list[dict[str, Any]]:
+def _groups(model: Pointer, lr: float, lr_words: float, lr_first: float, lr_second: float) -> list[dict[str, Any]]:
     first, second = model.first, model.second
     trunks: list[tuple[float, list[nn.Module]]] = [
         (lr_first, [first.trunk, first.neck, first.heads]),
@@ -102,11 +108,17 @@ def _groups(model: Pointer, lr: float, lr_first: float, lr_second: float) -> lis
     groups = []
     taken: set[int] = set()
     for peak, modules in trunks:
-        own = [parameter for module in modules for parameter in module.parameters()]
+        own = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
         taken |= {id(parameter) for parameter in own}
         groups.append({"params": own, "lr": peak})
-    groups.append({"params": [p for p in model.parameters() if id(p) not in taken], "lr": lr})
-    return groups
+    table = first.words.table
+    if table.requires_grad:
+        # Without decay: a row moves only where its word is read.
+        groups.append({"params": [table], "lr": lr_words, "weight_decay": 0.0})
+        taken.add(id(table))
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+    groups.append({"params": rest, "lr": lr})
+    return [group for group in groups if group["params"]]
 
 
 def detect_things(detector: str, samples: list[Sample]) -> dict[str, list[tuple[str, list[float], float]]]:

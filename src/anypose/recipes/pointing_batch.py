@@ -111,9 +111,11 @@ class Parts:
 
     def batch(self, sigmas: torch.Tensor) -> Batch:
         cells = (self.canvas[0] // MASK_STRIDE, self.canvas[1] // MASK_STRIDE)
-        crops = [torch.from_numpy(np.array(part)) for part in zip(*self.crops)]
+        # Without crops the first look is trained alone.
+        crops, boxes, to_picture, places, known, area, masks = zip(*self.crops) if self.crops else ((),) * 7
+        height, width = CROP
 
-        def rows(arrays: list[np.ndarray], *shape: int) -> torch.Tensor:
+        def rows(arrays: Sequence[np.ndarray], *shape: int) -> torch.Tensor:
             return torch.from_numpy(np.array(arrays, np.float32).reshape(-1, *shape))
 
         return Batch(
@@ -129,14 +131,14 @@ class Parts:
             prompts=_prompts(self.asked),
             prompt_picture=torch.tensor(self.prompt_picture, dtype=torch.int64),
             prompt_person=torch.tensor([a.person for a in self.asked], dtype=torch.int64),
-            crops=crops[0].permute(0, 3, 1, 2).float(),
+            crops=rows(crops, height, width, 3).permute(0, 3, 1, 2).contiguous(),
             crop_person=torch.tensor(self.crop_person, dtype=torch.int64),
-            crop_box=crops[1].float(),
-            crop_to_picture=crops[2].float(),
-            keypoints=crops[3].float(),
-            known=crops[4].long(),
-            area=crops[5].float(),
-            crop_masks=crops[6].float(),
+            crop_box=rows(boxes, 4),
+            crop_to_picture=rows(to_picture, 2, 3),
+            keypoints=rows(places, len(sigmas), 2),
+            known=rows(known, len(sigmas)).long(),
+            area=rows(area),
+            crop_masks=rows(masks, height // 2, width // 2),
             crop_mask_known=torch.tensor(self.crop_mask_known, dtype=torch.bool),
             hint_known=torch.tensor(self.hint_known, dtype=torch.bool),
             sigmas=sigmas,

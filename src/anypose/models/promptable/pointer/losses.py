@@ -188,7 +188,7 @@ def _second_losses(seen: Seen, batch: Batch) -> dict[str, Tensor]:
         "confidence": 0.1 * (confidence * judged).sum() / judged.sum().clamp(min=1),
         "state": 0.05 * state / judged.sum().clamp(min=1),
         "quality": 0.1 * (quality * scored).sum() / scored.sum().clamp(min=1),
-        "mask": 5 * mask_loss(seen.masks[known], batch.crop_masks[known]),
+        "mask": 1.5 * mask_loss(seen.masks[known], batch.crop_masks[known]),
     }
 
 

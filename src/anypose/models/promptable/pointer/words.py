@@ -12,9 +12,10 @@ PAD = 0
 
 
 class Words(nn.Module):
-    """A table of word vectors that is given and kept, and a small transformer that is trained.
+    """A table of word vectors and a small transformer.
 
-    The table lets words that training never showed stand near words that it did.
+    The table is given: words that training never showed stand near words that it did. Rows of words that it shows
+    move, since vectors from running text hardly tell "left" from "right".
 
     Args:
         vocabulary: number of word pieces.
@@ -25,11 +26,9 @@ class Words(nn.Module):
     forward: ids (P, L) int64, 0 where there is no word, to tokens (P, L, width).
     """
 
-    table: Tensor
-
     def __init__(self, *, vocabulary: int, vector: int, width: int, longest: int = 32, layers: int = 1) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(vocabulary, vector))
+        self.table = nn.Parameter(torch.zeros(vocabulary, vector))
         self.enter = nn.Sequential(nn.Linear(vector, width), nn.GELU(), nn.Linear(width, width))
         self.places = nn.Parameter(torch.randn(longest, width) * 0.02)
         self.layers = nn.ModuleList(Layer(width) for _ in range(layers))
