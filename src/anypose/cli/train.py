@@ -29,7 +29,7 @@ def train(
     except ModuleNotFoundError as error:
         stop(f"training needs {error.name}: pip install 'anypose[torch]'")
 
-    # Sums of vanishing numbers cost a CPU ten times a step's time. Threads take this over from the one that starts
+    # Arithmetic on vanishing numbers is slow on a CPU. Threads take this over from the one that starts
     # them, so it stands before the first network; it holds for the whole process, so it is taken back.
     torch.set_flush_denormal(True)
     try:
