@@ -39,7 +39,7 @@ class StandInScene:
 
     size: tuple[int, int]
 
-    def find(self, prompts: Prompt | Sequence[Prompt]) -> Any:
+    def find(self, prompts: Prompt | Sequence[Prompt], *, threshold: float | None = None) -> Any:
         if isinstance(prompts, Prompt):
             return self._answer(prompts)
         return [self._answer(prompt) for prompt in prompts]

@@ -131,3 +131,15 @@ def test_a_folder_without_the_pictures(folder: Path, tmp_path_factory: pytest.Te
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
     assert "0.png is not in" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["data.json", "1.png", "kept.json"])
+def test_what_is_read_or_protected_is_not_overwritten(folder: Path, name: str) -> None:
+    (folder / "kept.json").write_text("{}")
+    (folder / "kept.json").chmod(0o444)
+    before = (folder / name).read_bytes()
+    result = evaluated(folder, "--json", str(folder / name))
+    assert result.exit_code == 2
+    assert ("write-protected" if name == "kept.json" else "would overwrite") in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert (folder / name).read_bytes() == before

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,14 @@ def test_a_folder_keeps_formats_and_tells_equal_names_apart(predictor: StandIn) 
     ("options", "words"),
     [
         (["a.jpg", "b.jpg", "--out", "one.png"], "one.png is one file, but there are 2 pictures"),
-        (["a.jpg", "--out", "a.jpg"], "a.jpg would overwrite a picture"),
-        (["a.jpg", "--out", "."], "a.jpg would overwrite a picture"),
-        (["a.jpg", "--json", "a.jpg"], "a.jpg would overwrite a picture"),
+        (["a.jpg", "--out", ""], "--out is empty"),
+        (["a.jpg", "--text", "her", "--text", "him"], "--text comes 2 times"),
+        (["a.jpg", "--json", "kept.json"], "write-protected"),
+        (["a.jpg", "--text", "caf\udce9"], "is not valid text"),
+        (["http://[bad", "--out", "o/"], "http://[bad"),
+        (["a.jpg", "--out", "a.jpg"], "a.jpg would overwrite what"),
+        (["a.jpg", "--out", "."], "a.jpg would overwrite what"),
+        (["a.jpg", "--json", "a.jpg"], "a.jpg would overwrite what"),
         (["a.jpg", "--out", "found.xyz"], "cannot write .xyz"),
         (["a.jpg", "--out", "-"], "--out -"),
         (["a.jpg", "--json", "."], "is a folder"),
@@ -158,12 +164,13 @@ def test_a_folder_keeps_formats_and_tells_equal_names_apart(predictor: StandIn) 
 )
 def test_wrong_input_is_one_line_and_writes_nothing(predictor: StandIn, options: list[str], words: str) -> None:
     before = Path(picture("a.jpg")).read_bytes()
+    Path("kept.json").touch(mode=0o444)
     picture("b.jpg")
     result = find(*options, code=2)
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
-    assert files() == ["a.jpg", "b.jpg"]
+    assert files() == ["a.jpg", "b.jpg", "kept.json"]
     assert Path("a.jpg").read_bytes() == before
 
 
@@ -199,7 +206,39 @@ def test_control_c_leaves_nothing_half_written(predictor: StandIn) -> None:
         picture(f"{name}.jpg")
     result = find("a.jpg", "b.jpg", "c.jpg", "--out", "out/", "--json", "all.json", code=130)
     assert result.stderr == "anypose: stopped\n"
-    assert files() == ["a.jpg", "b.jpg", "c.jpg", "out/a.jpg"]
+    assert files() == ["a.jpg", "all.json", "b.jpg", "c.jpg", "out/a.jpg"]
+    stopped = json.loads(Path("all.json").read_text())
+    assert stopped["stopped"] is True
+    assert [entry["picture"] for entry in stopped["pictures"]] == ["a.jpg"]
+
+
+def test_a_mask_and_a_picture_of_the_same_name(predictor: StandIn) -> None:
+    find(
+        picture("a.jpg"), picture("a_mask_1.png"), "--text", "her", "--out", "o/", "--json", "a.json", "--masks", "png"
+    )
+    entries = json.loads(Path("a.json").read_text())["pictures"]
+    assert [entry["drawn"] for entry in entries] == ["o/a.jpg", "o/a_mask_1.png"]
+    assert [entry["people"]["mask_files"] for entry in entries] == [["o/a_2_mask_1.png"], ["o/a_mask_1_mask_1.png"]]
+    assert Image.open("o/a_mask_1.png").mode == "RGB"
+    assert Image.open("o/a_2_mask_1.png").mode == "L"
+
+
+def test_a_device_is_written_to_and_stays_one(predictor: StandIn) -> None:
+    os.mkfifo("pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(Path("pipe").read_text()))
+    reader.start()
+    find(picture("a.jpg"), "--text", "her", "--json", "pipe")
+    reader.join(timeout=10)
+    assert Path("pipe").is_fifo()
+    assert len(json.loads(read[0])["pictures"]) == 1
+
+
+def test_names_that_are_no_text(predictor: StandIn) -> None:
+    picture("b\udcff.jpg")
+    find("b\udcff.jpg", "--text", "h\u00e9", "--json", "b.json")
+    assert Path("b.json").read_bytes().isascii()
+    assert json.loads(Path("b.json").read_text())["pictures"][0]["picture"] == "b\udcff.jpg"
 
 
 def test_a_pipe_that_closes_early_is_no_accident(tmp_path: Path) -> None:

@@ -389,6 +389,16 @@ def test_where_a_file_cannot_go_is_named(tmp_path: Any) -> None:
         files.write_atomically(tmp_path, b"")
 
 
+def test_a_protected_file_is_not_replaced(tmp_path: Any) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text("years of work")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError, match="write-protected"):
+        files.write_atomically(path, "figures")
+    assert path.read_text() == "years of work"
+    assert [found.name for found in tmp_path.iterdir()] == ["labels.json"]
+
+
 def test_links_are_followed_and_devices_written_to(tmp_path: Any) -> None:
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "link.txt").symlink_to("real.txt")

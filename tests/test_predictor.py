@@ -197,3 +197,19 @@ def test_both_engines_agree_on_photographs(predictor: Predictor, torch_engine: A
 @pytest.fixture(scope="module")
 def torch_engine() -> Any:
     return load(engine="torch", threads=1)._engine
+
+
+def test_a_scene_keeps_its_picture(predictor: Predictor) -> None:
+    pixels = np.asarray(Image.open(EXAMPLES / "hopper.jpg")).copy()
+    scene = predictor.encode(pixels)
+    pixels[:] = 0  # a camera's buffer is used again
+    assert scene.picture.any()
+    with pytest.raises(ValueError, match="read-only"):
+        scene.picture[0, 0] = 0
+
+
+def test_prompts_may_come_from_a_generator_and_words_are_no_prompt(group: Scene) -> None:
+    found = group.find(Prompt(points=(x, 440)) for x in (893, 560))  # type: ignore[call-overload]
+    assert [len(people) for people in found] == [1, 1]
+    with pytest.raises(TypeError, match=r"write find\(Prompt\(text='the man'\)\)"):
+        group.find("the man")  # type: ignore[call-overload]

@@ -116,7 +116,7 @@ def test_what_is_wrong_in_one_picture(values: Any, message: Any) -> None:
 
 
 def test_edges_belong_to_the_picture_and_a_box_may_stick_out() -> None:
-    Prompt(points=[(0, 0), (640, 480)], box=(-5, -5, 645, 300)).check(SIZE)
+    Prompt(points=[(0, 0), (640, 480)], box=(-5, -5, 645, 485)).check(SIZE)
 
 
 @settings(max_examples=40, deadline=None)
@@ -178,3 +178,13 @@ def test_parse_names_the_part_that_is_wrong(line: Any, message: Any) -> None:
 def test_the_printed_form_says_what_is_there() -> None:
     assert repr(Prompt(text="x", points=(1, 2))) == "Prompt(text='x', points=[[1.0, 2.0]], labels=[1])"
     assert "640" in repr(Prompt(**FULL))
+
+
+def test_contradictions_are_named() -> None:
+    with pytest.raises(PromptError, match=r"point \(3, 4\) is said to be on the person and not on it"):
+        Prompt(points=[(3, 4), (5, 6), (3, 4)], labels=[1, 1, 0])
+    with pytest.raises(PromptError, match=r"point \(30, 4\) lies outside the box \(1, 1, 9, 9\)"):
+        Prompt(points=[(3, 4), (30, 4)], box=(1, 1, 9, 9))
+    Prompt(points=[(3, 4), (30, 4)], labels=[1, 0], box=(1, 1, 9, 9))
+    with pytest.raises(PromptError, match="is not valid text"):
+        Prompt(text="caf\udce9")

@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -12,17 +13,19 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     fails, the temporary file is removed and what stood at `path` before is untouched. A link is followed. A
     device or a pipe (/dev/stdout) cannot be renamed over and is written to directly.
 
-    Raises FileNotFoundError when the folder does not exist, and OSError as `open` does.
+    Raises FileNotFoundError when the folder does not exist, PermissionError when a file there is write-protected
+    (a rename alone would not heed that), and OSError as `open` does.
     """
-    target = Path(os.path.realpath(path))
     content = data.encode() if isinstance(data, str) else data
+    if is_device(path):
+        Path(path).write_bytes(content)
+        return
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder {target.parent} does not exist; create it first")
     if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give a file name")
-    if target.exists() and not target.is_file():
-        target.write_bytes(content)
-        return
+    refuse_protected(target)
     # The name is cut so that a target of the longest allowed name still has room for the suffix.
     temporary = target.with_name(f".{target.name[:60]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -33,3 +36,15 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_device(path: str | Path) -> bool:
+    """Whether there is something at `path` that is no file and no folder: a device, a pipe."""
+    # Not by the real path: that of a pipe is no path at all.
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112, PTH113
+
+
+def refuse_protected(path: Path) -> None:
+    """Raises PermissionError when there is a file that nobody may write to."""
+    if path.is_file() and not path.stat().st_mode & 0o222:
+        raise PermissionError(errno.EACCES, "is write-protected; choose another place", str(path))

@@ -37,7 +37,7 @@ class Predictor:
         skeleton: of the keypoints it gives.
     """
 
-    graphs = ("encode", "choose", "look")
+    graphs = ("encode", "look", "choose")  # the largest first, since two are opened at a time
 
     def __init__(self, name: str, engine: Engine, tokenizer: Path, skeleton: Skeleton = COCO17) -> None:
         self.name = name
@@ -56,6 +56,9 @@ class Predictor:
             PictureError: it is not a picture.
         """
         picture = open_picture(image)
+        if isinstance(image, np.ndarray):
+            picture = picture.copy()  # whoever gave it may use it again
+        picture.setflags(write=False)
         small, affine = letterbox(picture, LONG_SIDE)
         height, width = picture.shape[:2]
         size = np.array([affine[1, 1] * height, affine[0, 0] * width], np.float32)
@@ -114,9 +117,13 @@ class Scene:
 
         Raises:
             PromptError: a prompt does not fit the picture.
+            TypeError: what is asked is no prompt.
         """
+        if isinstance(prompts, str):
+            raise TypeError(f"a prompt is a Prompt: write find(Prompt(text={prompts!r}))")
         if prompts is None or isinstance(prompts, Prompt):
             return self.find([prompts or Prompt()], threshold=threshold)[0]
+        prompts = list(prompts)
         for prompt in prompts:
             prompt.check(self.size)
         asked = [prompt for prompt in prompts if not prompt.is_everybody]

@@ -54,11 +54,26 @@ class Prompt:
         keep(self, "mask", _mask(self.mask))
         if self.scribble is not None and len(self.scribble) < 2:
             raise PromptError("a scribble is a line of two places or more; give one place as a point")
+        self._check_points()
         if self.kinds == ("point",) and not self.labels.any():
             raise PromptError(
                 f"only negative points ({_place(self.points[0])}, 0): they say where the person is not; "
                 "add a point on the person, or words, a scribble or a box"
             )
+
+    def _check_points(self) -> None:
+        """Points that contradict each other or the box mean nobody."""
+        if self.points is None:
+            return
+        on, off = self.points[self.labels == 1], self.points[self.labels == 0]
+        both = (on[:, None] == off[None]).all(-1).any(1)
+        if both.any():
+            raise PromptError(f"point {_place(on[both][0])} is said to be on the person and not on it; give it once")
+        if self.box is not None:
+            outside = ((on < self.box[:2]) | (on > self.box[2:])).any(1)
+            if outside.any():
+                place, box = _place(on[outside][0]), _place(self.box)
+                raise PromptError(f"point {place} lies outside the box {box} around the same person; leave one out")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -221,6 +236,10 @@ def _words(text: Any, what: str) -> str | None:
         raise PromptError(f"{what} must be words, not {type(text).__name__} {text!r}")
     if not text.strip():
         raise PromptError(f'{what} is empty ("{text}"); say something, or leave it out')
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"{what} {text!r} is not valid text (UTF-8) at its character {error.start + 1}") from None
     return text.strip()
 
 

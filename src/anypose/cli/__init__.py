@@ -10,6 +10,7 @@ import ast
 import difflib
 import functools
 import importlib
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -122,6 +123,9 @@ def anypose(
 
 def main() -> None:
     """The command `anypose`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
     try:
         app(prog_name="anypose")
     except KeyboardInterrupt:

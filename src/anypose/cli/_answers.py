@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from anypose.files import is_device, refuse_protected
 from anypose.sources import is_url
 
 WRITTEN = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -30,9 +31,16 @@ def file_name(source: str) -> str:
     """The file name of a picture's answer; it keeps the picture's format where that can be written."""
     if source == "-":
         return "stdin.png"
-    name = unquote(PurePosixPath(urlsplit(source).path).name) if is_url(source) else Path(source).name
-    path = Path(name.replace(os.sep, "_") or "picture")
+    name = _name_in(source) if is_url(source) else Path(source).name
+    path = Path(name.replace(os.sep, "_").replace("\0", "_") or "picture")
     return path.name if path.suffix.lower() in WRITTEN else f"{path.stem}.png"
+
+
+def _name_in(url: str) -> str:
+    try:
+        return unquote(PurePosixPath(urlsplit(url).path).name)
+    except ValueError:  # no address at all, as opening it will say
+        return ""
 
 
 def plan(sources: Sequence[str], out: str | None) -> list[Path | None]:
@@ -47,6 +55,8 @@ def plan(sources: Sequence[str], out: str | None) -> list[Path | None]:
     if out is None:
         return [None] * len(sources)
     target = Path(out)
+    if not out.strip():
+        raise AnswerError("--out is empty: name a file or a folder")
     if out == "-":
         raise AnswerError("--out - is not possible: name a file or a folder (only --json takes -)")
     if target.is_dir() or out.endswith(("/", os.sep)) or not target.suffix:
@@ -68,7 +78,7 @@ def refuse_inputs(paths: Sequence[Path], sources: Sequence[str]) -> None:
     inputs = {os.path.realpath(source) for source in sources if source != "-" and not is_url(source)}
     for path in paths:
         if os.path.realpath(path) in inputs:
-            raise AnswerError(f"{path} would overwrite a picture of this run; choose another place")
+            raise AnswerError(f"{path} would overwrite what this run reads; choose another place")
 
 
 def _distinct_names(sources: Sequence[str]) -> Iterator[str]:
@@ -91,16 +101,21 @@ def _distinct_names(sources: Sequence[str]) -> Iterator[str]:
 class Report:
     """The JSON of a run, written picture by picture so that a folder of any size takes no memory.
 
-    A file appears under its name when the run is over, whole; on an exception it does not appear.
+    A file appears under its name when the run is over, whole, also when Ctrl-C ends it after some pictures; on
+    an exception it does not appear.
     """
 
     def __init__(self, target: str | None, model: str) -> None:
-        self.target = None if target in (None, "-") else Path(os.path.realpath(str(target)))
+        self.target: Path | None = None
         self.stream: IO[str] | None = sys.stdout if target == "-" else None
-        self.first = True
-        if self.target is not None:
+        self.first, self.closed = True, False
+        if target not in (None, "-") and is_device(str(target)):
+            self.stream = open(str(target), "w", encoding="utf-8")  # noqa: SIM115, PTH123 (closed in __exit__)
+        elif target not in (None, "-"):
+            self.target = Path(os.path.realpath(str(target)))
             if self.target.is_dir():
                 raise AnswerError(f"--json {target} is a folder; name a file, or - for standard output")
+            refuse_protected(self.target)
             self.target.parent.mkdir(parents=True, exist_ok=True)
             self.stream = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed in __exit__)
                 "w", encoding="utf-8", dir=self.target.parent, prefix=".anypose-", suffix=".tmp", delete=False
@@ -112,21 +127,28 @@ class Report:
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append the entry of one picture."""
-        self._write(("\n" if self.first else ",\n") + json.dumps(entry, ensure_ascii=False, allow_nan=False))
+        # ASCII alone: names of files need not be valid in any encoding.
+        self._write(("\n" if self.first else ",\n") + json.dumps(entry, allow_nan=False))
         self.first = False
 
     def close(self, failed: Sequence[dict[str, str]]) -> None:
         """Write what failed and end the JSON."""
-        self._write(f'\n], "failed": {json.dumps(list(failed), ensure_ascii=False)}}}\n')
+        self._write(f'\n], "failed": {json.dumps(list(failed))}}}\n')
+        self.closed = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.target is None or self.stream is None:
+        if self.stream is None or self.stream is sys.stdout:
             return
+        stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if stopped and not self.closed:
+            self._write('\n], "stopped": true}\n')
         self.stream.close()
+        if self.target is None:
+            return
         unfinished = Path(self.stream.name)
-        if kind is None:
+        if kind is None or stopped:
             unfinished.chmod(0o666 & ~_umask())
             unfinished.replace(self.target)
         else:

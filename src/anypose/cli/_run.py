@@ -34,7 +34,8 @@ class Run:
 
     predictor answers, prompts are asked of each picture, report takes the JSON. masks is the form of masks;
     beside is a file beside which mask PNGs go when no picture is written. summary prints a line a person.
-    stems are the names of mask PNGs that are taken.
+    threshold is as for `Scene.find`.
+    stems are the names of mask PNGs that are taken, drawn the pictures that will be written.
     """
 
     predictor: Predictor
@@ -43,12 +44,15 @@ class Run:
     masks: MaskForm = "rle"
     beside: Path | None = None
     summary: bool = False
+    threshold: float | None = None
     failed: list[dict[str, str]] = dataclasses.field(default_factory=list)
     say: Callable[[str], None] = _say
     stems: set[str] = dataclasses.field(default_factory=set)
+    drawn: set[Path] = dataclasses.field(default_factory=set)
 
     def answer_all(self, sources: Sequence[str], targets: Sequence[Path | None]) -> None:
         """Answer every picture; what fails is said in a line, counted in `failed`, and left behind."""
+        self.drawn = {target for target in targets if target is not None}
         with self._progress(len(sources)) as advance:
             for source, target in zip(sources, targets):
                 try:
@@ -71,7 +75,10 @@ class Run:
         for prompt in self.prompts:
             prompt.check((image.shape[0], image.shape[1]))
         scene = self.predictor.encode(image)
-        found = [_named(people, prompt) for people, prompt in zip(scene.find(list(self.prompts)), self.prompts)]
+        found = [
+            _named(people, prompt)
+            for people, prompt in zip(scene.find(list(self.prompts), threshold=self.threshold), self.prompts)
+        ]
         people = People.concatenate(found)
         if target is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +117,12 @@ class Run:
             target = self.beside.with_name(f"{stem}.png")
         # a.jpg and a.png, or one/a.jpg and two/a.jpg, must not share their masks' names.
         stem, number = target.stem, 2
-        while stem.casefold() in self.stems:
+
+        def taken(stem: str) -> bool:
+            masks = {target.with_name(f"{stem}_mask_{i + 1}.png") for i in range(len(people))}
+            return stem.casefold() in self.stems or not masks.isdisjoint(self.drawn)
+
+        while taken(stem):
             stem, number = f"{target.stem}_{number}", number + 1
         self.stems.add(stem.casefold())
         written: list[str | None] = []
@@ -130,6 +142,8 @@ class Run:
             if not len(people):
                 asked = "" if prompt.is_everybody else f" for {prompt.name or ' and '.join(prompt.kinds)}"
                 self.say(f"{shown_name(source)}: nobody{asked}: {people.reason or 'there is no such person'}")
+            elif people.reason:
+                self.say(f"{shown_name(source)}: {people.reason}")
             for i in range(len(people) if self.summary else 0):
                 typer.echo(f"{shown_name(source)}: {_line(people, i)}")
 

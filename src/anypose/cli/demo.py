@@ -72,7 +72,8 @@ def demo(
             typer.echo(f"{path}: {_told(prompts, found)}")
     except (ValueError, OSError, ImportError) as error:
         stop(str(error))
-    typer.echo(f"The answers to {len(ASKED)} prompts are in {folder.resolve()}: pictures and JSON.")
+    count = sum(len(parts) for _, _, parts in ASKED)
+    typer.echo(f"The answers to {count} prompts are in {folder.resolve()}: pictures and JSON.")
 
 
 def _prompt(part: dict[str, Any], size: tuple[int, int]) -> Prompt:

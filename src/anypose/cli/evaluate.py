@@ -49,6 +49,7 @@ def evaluate(
     if json is not None and (json.is_dir() or not json.resolve().parent.is_dir()):
         stop(f"--json {json}: " + ("is a folder; name a file" if json.is_dir() else "its folder does not exist"))
     samples = _samples(data, images)[:limit]
+    _refuse_inputs(json, [data, *(sample.path for sample in samples)])
     system = _system(model, threads)
 
     from anypose.evaluation import examine, figures_of
@@ -97,6 +98,18 @@ def _samples(data: Path, images: Path) -> list[Sample]:
     if not any(len(sample.people) for sample in samples):
         stop(f"{data} has no labelled person to ask for")
     return samples
+
+
+def _refuse_inputs(json: Path | None, inputs: list[Path]) -> None:
+    from anypose.cli._answers import AnswerError, refuse_inputs
+    from anypose.files import refuse_protected
+
+    try:
+        if json is not None:
+            refuse_inputs([json], [str(path) for path in inputs])
+            refuse_protected(json)
+    except (AnswerError, OSError) as error:
+        stop(f"--json {json}: {getattr(error, 'strerror', None) or error}")
 
 
 def _skeleton(data: Path) -> Skeleton:

@@ -23,15 +23,17 @@ def find(
         list[str],
         typer.Argument(metavar="PICTURE...", help="Files, folders, globs, URLs, or - for standard input."),
     ],
-    text: Annotated[str | None, typer.Option(metavar="T", help="Words that mean the person.")] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="T", help="Words that mean the person.")] = None,
     point: Annotated[
         list[str] | None,
         typer.Option(metavar="X,Y[,0|1]", help="A pixel on the person (1) or off it (0). Repeatable."),
     ] = None,
     scribble: Annotated[
-        str | None, typer.Option(metavar='"X,Y X,Y ..."', help="A line drawn over the person, in pixels.")
+        list[str] | None, typer.Option(metavar='"X,Y X,Y ..."', help="A line drawn over the person, in pixels.")
     ] = None,
-    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the person, in pixels.")] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box around the person, in pixels.")
+    ] = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,6 +42,15 @@ def find(
         ),
     ] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="Everybody; the default without a prompt.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=1,
+            help="Least probability that words or points mean somebody (0.5), or that one of everybody is there (0.2).",
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="See `anypose systems`.")] = DEFAULT_MODEL,
     out: Annotated[
         str | None,
@@ -78,7 +89,8 @@ def find(
     from anypose.prompt import PromptError
 
     try:
-        prompts = asked(text, point or [], scribble, box, prompt or [], everyone)
+        words, line, around = _once(text, "--text"), _once(scribble, "--scribble"), _once(box, "--box")
+        prompts = asked(words, point or [], line, around, prompt or [], everyone)
         beside = Path(json) if json not in (None, "-") else None
         if masks == "png" and out is None and beside is None:
             raise AnswerError("--masks png writes files beside the answer: give --out, or --json FILE")
@@ -87,7 +99,9 @@ def find(
         refuse_inputs([beside] if beside else [], [*sources, *(str(path) for path in targets if path)])
         predictor = _load(model)
         with Report(json, model) as report:
-            run = Run(predictor, prompts, report, masks, beside, summary=out is None and json is None)
+            run = Run(
+                predictor, prompts, report, masks, beside, summary=out is None and json is None, threshold=threshold
+            )
             run.answer_all(sources, targets)
     except BrokenPipeError:
         raise
@@ -97,6 +111,14 @@ def find(
         stop(f"{len(run.failed)} of {len(sources)} pictures failed")
     if run.failed:
         raise typer.Exit(2)
+
+
+def _once(values: Sequence[str] | None, option: str) -> str | None:
+    from anypose.prompt import PromptError
+
+    if values and len(values) > 1:
+        raise PromptError(f"{option} comes {len(values)} times, and means one person; give others by --prompt")
+    return values[0] if values else None
 
 
 def asked(
