@@ -232,6 +232,11 @@ def test_values_are_read_changed_and_filled_in(tmp_path: Path) -> None:
         (EXPERIMENT.replace('recipe = "pointing"', ""), [], "recipe"),
         (EXPERIMENT.replace('words = "w"', ""), [], "has to give words"),
         ("recipe = ", [], "is no experiment"),
+        (EXPERIMENT + "steps = 9\n", ["steps=abc"], "steps is 'abc', expected a whole number"),
+        (EXPERIMENT + "steps = 9\n", ["steps=0"], "steps is 0, expected 1 or more"),
+        (EXPERIMENT, ["lr=fast"], "lr is 'fast', expected a number"),
+        (EXPERIMENT + "athletes = 3\n", [], "athletes is 3, expected .* or None"),
+        (EXPERIMENT + "learn = ('a', 4)\n", [], "learn is"),
     ],
 )  # fmt: skip
 def test_mistakes_in_experiments_are_named(tmp_path: Path, text: str, changes: list[str], words: str) -> None:

@@ -7,10 +7,11 @@ import difflib
 import importlib
 import inspect
 import runpy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from anypose.recipes.loop import Settings
 from anypose.recipes.recipe import Recipe
@@ -47,7 +48,8 @@ def build(values: dict[str, Any], out: Path) -> tuple[Recipe, Settings]:
     """The recipe and the loop's settings that the values describe.
 
     Raises:
-        ExperimentError: the recipe is unknown, a value is not an option of it, or a needed one is missing.
+        ExperimentError: the recipe is unknown, a value is not an option of it or not of the option's type, or a
+            needed one is missing.
     """
     values = dict(values)
     name = values.pop("recipe", None)
@@ -61,7 +63,6 @@ def build(values: dict[str, Any], out: Path) -> tuple[Recipe, Settings]:
         ) from error
     ours = {field.name for field in fields(Settings)}
     options = inspect.signature(recipe).parameters
-    settings = Settings(**{k: v for k, v in values.items() if k in ours})
     given = {k: v for k, v in values.items() if k in options}
     spare = set(values) - ours - set(options) - _folders(values)
     if spare:
@@ -72,7 +73,43 @@ def build(values: dict[str, Any], out: Path) -> tuple[Recipe, Settings]:
     missing = [k for k, p in options.items() if p.default is inspect.Parameter.empty and k not in given and k != "out"]
     if missing:
         raise ExperimentError(f"the experiment has to give {', '.join(missing)}")
+    hints = {**get_type_hints(recipe.__init__), **get_type_hints(Settings)}
+    for option, value in values.items():
+        if option in hints and not _is(value, hints[option]):
+            raise ExperimentError(f"{option} is {value!r}, expected {_called(hints[option])}")
+    settings = Settings(**{k: v for k, v in values.items() if k in ours})
+    for option, least in LEAST.items():
+        if getattr(settings, option) < least:
+            raise ExperimentError(f"{option} is {getattr(settings, option)}, expected {least} or more")
     return recipe(out=out, **given), settings
+
+
+LEAST = {"steps": 1, "warmup": 0, "save_every": 1, "log_every": 1, "keep": 1, "threads": 0}
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; where the type says more than the kinds below, anything is."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is(value, part) for part in parts)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is tuple:
+        same = len(parts) == 2 and parts[1] is Ellipsis
+        kinds = parts[:1] * len(value) if same and isinstance(value, tuple) else parts
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is, value, kinds))
+    if origin in (dict, Mapping):
+        return isinstance(value, dict)
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _called(hint: Any) -> str:
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_called(part) for part in get_args(hint))
+    names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", NoneType: "None"}
+    return names.get(hint, str(hint))
 
 
 def _folders(values: dict[str, Any]) -> set[str]:
