@@ -133,6 +133,21 @@ def test_a_crowd_may_hold_anybody() -> None:
     assert seen.truth("left=2").max() <= 0
 
 
+def test_somebody_small_is_counted_by_some_and_not_by_others() -> None:
+    image, people = three()
+    seen = observe(image, people, others=np.array([[5, 120, 20, 155.0]]))  # far away, left of all of them
+    assert seen.truth("leftmost").tolist() == [-1, 0, 0, 1]
+    assert seen.truth("left=2").tolist()[:2] == [-1, -1]
+    assert seen.true_of("left=4") == []
+    # From the other side the answer is the same whether or not it is counted.
+    assert seen.true_of("rightmost") == [2]
+    assert seen.true_of("right=2") == [1]
+    assert seen.true_of("right=3") == [0]
+    tall = observe(image, people, others=np.array([[5, 40, 40, 155.0]]))
+    assert tall.truth("leftmost").tolist() == [0, 0, 0, 1]
+    assert tall.true_of("left=2") == [0]
+
+
 def test_close_calls_are_not_known() -> None:
     image, people = picture((100, 40, 120, STANDING, RED, RED), (108, 40, 120, STANDING, BLUE, BLUE))
     assert observe(image, people).truth("leftmost").tolist() == [-1, -1]

@@ -13,6 +13,8 @@ import numpy as np
 from anypose.data.describe.colour import Truths
 
 LARGEST_RANK = 5
+OVERLOOKED = 0.4
+"""Beside somebody, people of less than this part of the height may or may not be counted."""
 SIDE_BY_SIDE = 3
 """Up to so many people, "on the left" means the leftmost wherever in the picture that is."""
 
@@ -71,6 +73,21 @@ def _first(before: np.ndarray) -> np.ndarray:
     return np.where(others.all(1), 1, np.where(before.any(0), 0, -1)).astype(np.int8)
 
 
+def _first_either_way(before: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """As `_first`, but -1 where it is a question of whether everybody (E, E) is counted."""
+    facts = _first(before)
+    facts[(facts == 0) & ~(before & counted).any(0)] = -1
+    return facts
+
+
+def _ranked(before: np.ndarray, counted: np.ndarray, rank: int) -> np.ndarray:
+    """(E,) whether each is number `rank` among those that count beside it (E, E: row for column)."""
+    count = counted.sum(0)
+    lowest, highest = (before & counted).sum(0) + 1, count - (before.T & counted).sum(0)
+    exact = (lowest == rank) & (highest == rank)
+    return np.where(exact, 1, np.where((rank < lowest) | (rank > highest), 0, -1)).astype(np.int8)
+
+
 def positions(places: Places) -> Truths:
     """Position facts: leftmost, rightmost, `left=k` and `right=k` (k-th from that side), `side=`,
     `row=`, middle, between, closest, farthest, top, bottom -> (E,) int8."""
@@ -78,20 +95,25 @@ def positions(places: Places) -> Truths:
     count = len(places)
     if count < 2:
         return facts
-    facts["leftmost"], facts["rightmost"] = _first(places.left), _first(places.left.T)
-    facts["top"], facts["bottom"] = _first(places.above), _first(places.above.T)
+    high = places.boxes[:, 3] - places.boxes[:, 1]
+    everybody, conspicuous = np.ones((count, count), bool), high[:, None] >= OVERLOOKED * high
+    for name, before in (("left", places.left), ("right", places.left.T)):
+        facts[f"{name}most"] = _first_either_way(before, conspicuous)
+    for name, before in (("top", places.above), ("bottom", places.above.T)):
+        facts[name] = _first_either_way(before, conspicuous)
     facts["closest"], facts["farthest"] = _first(places.closer), _first(places.closer.T)
     # Somebody cut off by the picture's edge looks small for another reason than distance.
     facts["farthest"][_cut(places) & (facts["farthest"] == 1)] = -1
     known = not places.crowds.any()
     for side, before in (("left", places.left), ("right", places.left.T)):
-        lowest, highest = before.sum(0) + 1, count - before.sum(1)
         for rank in range(2, LARGEST_RANK + 1):
-            exact = (lowest == rank) & (highest == rank) & known
-            outside = (rank < lowest) | (rank > highest) & known
-            # Of two people nobody says "second from the left".
-            exact &= count > 2
-            facts[f"{side}={rank}"] = np.where(exact, 1, np.where(outside, 0, -1)).astype(np.int8)
+            fact = _ranked(before, everybody, rank)
+            fact[fact != _ranked(before, conspicuous, rank)] = -1
+            # In a crowd nobody can be counted, and of two people nobody says "second from the left".
+            fact[(fact == 1) & ((not known) | (count < 3))] = -1
+            if not known:
+                fact[(fact == 0) & (rank > before.sum(0))] = -1
+            facts[f"{side}={rank}"] = fact
         if count <= SIDE_BY_SIDE:
             first = facts[f"{side}most"]
             facts[f"side={side}"][(first != 0) & (facts[f"side={side}"] == 0)] = -1
