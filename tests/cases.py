@@ -143,7 +143,7 @@ def pointer_shapes(batch: Batch) -> dict[str, tuple[int, ...]]:
         "candidates.boxes": (pictures, people, 4),
         "candidates.scores": (pictures, people),
         "candidates.cells": (pictures, people, 32),
-        "candidates.place": (pictures, people, 43),
+        "candidates.place": (pictures, people, 57),
         "candidates.tokens": (pictures, people, 32),
         "candidates.masks": (pictures, people, 8, 12),
         "candidates.mask_features": (pictures, 16, 8, 12),

@@ -73,6 +73,10 @@ def test_distinct_keeps_the_best_of_repeats() -> None:
     scores = torch.tensor([4.0, 3, 2, 1])
     assert box_ops.distinct(boxes, scores, 0.7).tolist() == [True, False, True, False]
     assert box_ops.distinct(boxes, scores, 0.85).tolist() == [True, False, True, True]
+    mixed = [3, 1, 0, 2]  # the order of the boxes says nothing
+    assert box_ops.distinct(boxes[mixed], scores[mixed], 0.7).tolist() == [False, False, True, True]
+    same = box_ops.distinct(boxes[[0, 0]], scores[[0, 0]], 0.7)
+    assert same.tolist() == [True, False]
     two = torch.stack((boxes, boxes[[0, 2, 1, 3]]))
     assert box_ops.distinct(two, scores.expand(2, -1), 0.7).tolist()[1] == [True, True, False, False]
 

@@ -47,13 +47,15 @@ def distinct(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """Suppression of repeats without a loop (Fast NMS, Bolya et al., YOLACT, 2019).
 
     Args:
-        boxes: (..., N, 4), sorted by falling score.
-        scores: (..., N).
+        boxes: (..., N, 4).
+        scores: (..., N); of two that are equal the first is the better.
         threshold: IoU with a better box from which a box is a repeat.
 
     Returns: (..., N) bool.
     """
     count = boxes.shape[-2]
-    better = torch.ones(count, count, dtype=torch.bool, device=boxes.device).triu(1)
+    before = torch.ones(count, count, dtype=torch.bool, device=boxes.device).triu(1)
+    row, column = scores[..., :, None], scores[..., None, :]
+    better = (row > column) | ((row == column) & before)
     overlap = iou(boxes, boxes) * better
     return overlap.amax(-2) <= threshold

@@ -176,13 +176,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         return torch.tensor(self.photographs.samples[0].people.skeleton.sigmas, dtype=torch.float32)
 
     def _add_picture(self, parts: Parts, pool: list[int], canvas: tuple[int, int], rng: Generator) -> None:
-        view, sentences = self._composed(pool, canvas is LYING, rng)
-        if rng.random() < 0.5:
-            view = view.mirrored()
-            sentences = [[mirror_words(s) for s in own] for own in sentences]
-        view = replace(view, image=_colours(view.image, rng))
-        if rng.random() < 0.3:
-            view = _zoomed(view, rng)
+        view, sentences = varied(*self.composed(pool, canvas is LYING, rng), rng)
         fit = min(canvas[0] / view.size[0], canvas[1] / view.size[1])
         scale = fit * (rng.uniform(0.7, 1.0) if rng.random() < 0.4 else 1.0)
         first = parts.add_picture(view, scale)
@@ -198,7 +192,8 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         for person in chosen:
             parts.add_crop(view, int(person), first + int(person), scale, rng)
 
-    def _composed(self, pool: list[int], lying: bool, rng: Generator) -> tuple[View, list[list[str]]]:
+    def composed(self, pool: list[int], lying: bool, rng: Generator) -> tuple[View, list[list[str]]]:
+        """A picture of the pool, perhaps with somebody pasted or others beside it, and sentences about each person."""
         if lying and rng.random() < self.mosaic and len(self.alone) > 1:
             # Upright pictures fill a lying canvas; the others are let in so that all captions are read.
             pool = self.alone_upright if rng.random() < 0.7 and len(self.alone_upright) > 2 else self.alone
@@ -210,12 +205,13 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         index = int(pool[rng.integers(len(pool))])
         view = self.photographs.view(index)
         if rng.random() < self.paste and self.donors:
-            made = self._pasted(view, rng)
+            made = self.with_somebody(view, rng)
             if made is not None:
                 return made, sentences_about(made, rng, 4)
         return view, self.photographs.sentences(index)
 
-    def _pasted(self, view: View, rng: Generator) -> View | None:
+    def with_somebody(self, view: View, rng: Generator) -> View | None:
+        """The view with a person of another picture pasted in; None where there is no place."""
         index, person = self.donors[int(rng.integers(len(self.donors)))]
         donor = self.photographs.view(index)
         height = donor.boxes[person, 3] - donor.boxes[person, 1]
@@ -231,7 +227,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         if rng.random() < 0.15 or not len(view.boxes):
             return self._ask_nobody(view, rng)
         person = int(rng.integers(len(view.boxes)))
-        kind = rng.choice(["point", "scribble", "box", "text", "both"], p=[0.19, 0.14, 0.09, 0.5, 0.08])
+        kind = rng.choice(["point", "scribble", "box", "text", "both"], p=[0.27, 0.14, 0.07, 0.44, 0.08])
         asked = Asked(person)
         if kind == "text" or (kind == "both" and rng.random() < 0.5):
             texts = sentences[person]
@@ -286,6 +282,15 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
         return self._tokenizer.encode(text).ids[:WORDS]
+
+
+def varied(view: View, sentences: list[list[str]], rng: Generator) -> tuple[View, list[list[str]]]:
+    """Mirrored, in other light, zoomed, each at random; words go with the picture."""
+    if rng.random() < 0.5:
+        view = view.mirrored()
+        sentences = [[mirror_words(s) for s in own] for own in sentences]
+    view = replace(view, image=_colours(view.image, rng))
+    return (_zoomed(view, rng) if rng.random() < 0.3 else view), sentences
 
 
 def _colours(image: np.ndarray, rng: Generator) -> np.ndarray:

@@ -18,7 +18,8 @@ MASK_STRIDE = 8
 CONSIDERED = 200  # cells of the detector that may become candidates
 # What a prompt's point is: nothing, a place on the person, a place off the person, a place of a scribble.
 NOTHING, POSITIVE, NEGATIVE, STROKE = range(4)
-PLACE = 8 + 7 * 5  # numbers that say where a candidate is
+RANKS = 6  # places in a row that are told apart
+PLACE = 8 + 7 * (1 + RANKS)  # numbers that say where a candidate is
 _BANDS = ((0.0, 0.25), (0.15, 0.55), (0.5, 1.0))  # head, torso, legs as parts of a box's height
 _FILTER = (8, 8)  # widths of the two hidden layers of a candidate's mask filters
 
@@ -29,7 +30,7 @@ class Candidates(NamedTuple):
     boxes: Tensor  # B K 4, letterbox pixels
     scores: Tensor  # B K, logit of "this is a person"; -1e4 where the candidate repeats a better one
     cells: Tensor  # B K C, features of the detector's cell that proposed it
-    place: Tensor  # B K 43, where each is and how it ranks among the others
+    place: Tensor  # B K 57, where each is and how it ranks among the others
     tokens: Tensor  # B K D
     masks: Tensor  # B K H/8 W/8, logits
     mask_features: Tensor  # B M H/8 W/8
@@ -117,6 +118,7 @@ class FirstLook(nn.Module):
         self.say = nn.Linear(width, width, bias=False)
         self.be = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
         self.be_at = nn.Linear(PLACE, width, bias=False)
+        self.counted = nn.Parameter(torch.tensor((1.0, 3.0)))  # who counts as a person when places are counted
         for last in (self.score, self.box, self.enter_things):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -142,7 +144,7 @@ class FirstLook(nn.Module):
         masks = self.masks(boxes, cells, mask_features)
         colours = F.avg_pool2d(pictures, MASK_STRIDE) / 128 - 1
         looks = _looks(torch.cat((self.look_norm(fine), colours), 1), masks.detach(), boxes.detach())
-        place = _place(boxes.detach(), scores.detach(), keep, sizes)
+        place = _place(boxes.detach(), scores.detach(), ((scores.detach() + 0.5) * 2).sigmoid() * keep, sizes)
         tokens = (
             self.enter_cells(self.cell_norm(cells))
             + self.enter_looks(looks)
@@ -153,7 +155,19 @@ class FirstLook(nn.Module):
             tokens = layer(tokens, keep)
         refined = box_ops.refine(boxes, self.box(tokens))
         scores = torch.where(keep, scores + self.score(tokens)[..., 0], torch.full_like(scores, -1e4))
+        place = self.placed(refined, scores, sizes)
         return Candidates(boxes, scores, cells, place, tokens, masks, mask_features, refined)
+
+    def placed(self, refined: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
+        """Places once more (B, K, 57), now that boxes and scores are better: who is third hangs on all of them.
+
+        Args:
+            refined: (B, K, 4); scores: (B, K), logits; sizes: (B, 2).
+        """
+        boxes, scores = refined.detach(), scores.detach().clamp(min=-8)
+        once = box_ops.distinct(boxes, scores, 0.5)
+        level, steepness = self.counted
+        return _place(boxes, scores, ((scores + level) * steepness).sigmoid() * once, sizes)
 
     def _propose(self, boxes: Tensor, person: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
         """The best K of all cells, without repeats."""
@@ -227,15 +241,19 @@ class FirstLook(nn.Module):
         everyone = torch.cat((keep, torch.ones_like(keep[:, :1])), 1)
         for layer in self.choice_layers:
             x = layer(x, everyone, tokens, memory_keep)
-        are = (self.be(candidates.tokens) + self.be_at(candidates.place))[picture]
-        logits = self.choice(x)[..., 0] + F.pad(self._match(words, prompts.words, are), (0, 1))
+        matched = self.match(prompts.words, words, candidates.tokens, candidates.place, picture)
+        logits = self.choice(x)[..., 0] + F.pad(matched, (0, 1))
         return torch.where(everyone, logits, torch.full_like(logits, -1e4))
 
-    def _match(self, words: Tensor, ids: Tensor, are: Tensor) -> Tensor:
-        """How well what is said (P, L, D) agrees with what each candidate is (P, K, D): (P, K), 0 without words.
+    def match(self, ids: Tensor, words: Tensor, tokens: Tensor, place: Tensor, picture: Tensor) -> Tensor:
+        """How well what is said agrees with what each candidate is: (P, K), 0 without words.
 
         A product learns "left" times "is on the left" from far fewer sentences than layers of sums do.
+
+        Args:
+            ids: (P, L); words: (P, L, D); tokens: (B, K, D); place: (B, K, 57); picture: (P,).
         """
+        are = (self.be(tokens) + self.be_at(place))[picture]  # P K D
         spoken = (ids != PAD)[..., None].to(words.dtype)
         weight = self.listen(words).clamp(-10, 10).exp() * spoken
         said = (weight * words).sum(1) / weight.sum(1).clamp(min=1e-6)  # P D
@@ -327,13 +345,15 @@ def _looks(features: Tensor, masks: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat(rows, -1)
 
 
-def _place(boxes: Tensor, scores: Tensor, keep: Tensor, sizes: Tensor) -> Tensor:
-    """Where a candidate is in the picture and how it ranks among the others: (B, K, 43)."""
+def _place(boxes: Tensor, scores: Tensor, weight: Tensor, sizes: Tensor) -> Tensor:
+    """Where a candidate is in the picture and how it ranks among the others: (B, K, 57).
+
+    weight: (B, K), how far each is counted.
+    """
     scale = torch.cat((sizes.flip(1), sizes.flip(1)), 1)[:, None]  # B 1 4
     b = boxes / scale
     size = (b[..., 2:] - b[..., :2]).clamp(min=1e-3)
     geometry = torch.cat((b, size.log(), scores[..., None] / 5, size.prod(-1, keepdim=True).sqrt()), -1)
-    weight = ((scores + 0.5) * 2).sigmoid() * keep  # people who surely are there are counted
     x, y = (b[..., 0] + b[..., 2]) / 2, b[..., 3]
     height = size[..., 1]
     ranks = []
@@ -343,7 +363,7 @@ def _place(boxes: Tensor, scores: Tensor, keep: Tensor, sizes: Tensor) -> Tensor
         ranks.append(count)
     ranks.append(weight.sum(-1, keepdim=True).expand_as(weight))
     rank = torch.stack(ranks, -1)  # B K 7
-    steps = torch.stack([(1 - (rank - n).abs()).clamp(min=0) for n in range(4)], -1).flatten(2)
+    steps = torch.stack([(1 - (rank - n).abs()).clamp(min=0) for n in range(RANKS)], -1).flatten(2)
     return torch.cat((geometry, rank / 8, steps), -1)
 
 

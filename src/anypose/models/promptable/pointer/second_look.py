@@ -54,7 +54,7 @@ class SecondLook(nn.Module):
         )
         self.names = nn.Parameter(torch.zeros(keypoints, 16))
         self.judge = nn.Sequential(nn.Linear(width + 16 + 3, 48), nn.GELU(), nn.Linear(48, 4))
-        self.quality = nn.Sequential(nn.Linear(width + 2, 32), nn.GELU(), nn.Linear(32, 1))
+        self.quality = nn.Linear(1, 1)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("scale", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 255, persistent=False)
 
@@ -87,9 +87,10 @@ class SecondLook(nn.Module):
         names = self.names.expand(x.shape[0], -1, -1)
         said = self.judge(torch.cat((at, names, facts), -1))  # N K 4
         confidence = said[..., 0]
-        trust = confidence.detach().sigmoid()
-        summary = torch.stack((trust.mean(1), trust.square().mean(1)), 1)
-        quality = self.quality(torch.cat((x.mean((2, 3)), summary), 1))[:, 0]
+        # The mean height of the peaks that stand out ranks people better than what a network makes of features.
+        clear = (peak > 0.2).to(peak.dtype)
+        strength = (peak * clear).sum(1, keepdim=True) / clear.sum(1, keepdim=True).clamp(min=1)  # N 1
+        quality = self.quality(strength)[:, 0]
         return confidence, said[..., 1:], quality
 
 
