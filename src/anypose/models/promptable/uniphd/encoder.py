@@ -1,0 +1,84 @@
+"""The multimodal encoder: the pyramid that has heard the prompt looks at itself (paper section 3.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from anypose.nn.deformable import DeformableAttention, Shapes
+
+CHUNK = 1024  # rows of a feed-forward network at a time without gradients: its wide middle then stays in cache
+
+
+class Ground(NamedTuple):
+    """Where the cells of a flattened pyramid stand; no prompt changes it.
+
+    codes: (B, S, D), sine position codes. padding: (B, S) bool. ratios: (B, levels, 2), the share of each level's
+    width and height that is picture. centres: (B, S, 2), cells' centres from 0 to 1 over the picture. shapes: height
+    and width of each level.
+    """
+
+    codes: Tensor
+    padding: Tensor
+    ratios: Tensor
+    centres: Tensor
+    shapes: Shapes
+
+    def of(self, picture: Tensor) -> Ground:
+        """Rows for prompts about the pictures (P,)."""
+        return Ground(*(part[picture] for part in self[:4]), self.shapes)  # type: ignore[arg-type]
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a ReLU, over the last side."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        if torch.is_grad_enabled() or torch.jit.is_tracing() or x.device.type != "cpu":
+            return self.narrow(self.widen(x).relu())
+        rows = x.flatten(0, -2)
+        parts = [self.narrow(self.widen(part).relu_()) for part in rows.split(CHUNK)]
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).view_as(x)
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, width: int, heads: int, levels: int, points: int, feedforward: int) -> None:
+        super().__init__()
+        self.attention = DeformableAttention(width, heads, levels, points)
+        self.attention_norm = nn.LayerNorm(width)
+        self.feedforward = FeedForward(width, feedforward)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, memory: Tensor, codes: Tensor, reference: Tensor, ground: Ground) -> Tensor:
+        """memory (P, S, D) to (P, S, D)."""
+        looked = self.attention(memory + codes, reference, memory, ground.shapes, ground.padding)
+        memory = self.attention_norm(memory + looked)
+        return self.norm(memory + self.feedforward(memory))
+
+
+class Encoder(nn.Module):
+    """Args:
+    layers: number of layers.
+    width, heads, levels, points, feedforward: of each.
+    """
+
+    def __init__(self, layers: int, *, width: int, heads: int, levels: int, points: int, feedforward: int) -> None:
+        super().__init__()
+        self.level_codes = nn.Parameter(torch.randn(levels, width))
+        self.layers = nn.ModuleList(EncoderLayer(width, heads, levels, points, feedforward) for _ in range(layers))
+
+    def forward(self, fused: Tensor, ground: Ground) -> Tensor:
+        """fused (P, S, D) to memory (P, S, D)."""
+        cells = torch.cat([self.level_codes[i].expand(h * w, -1) for i, (h, w) in enumerate(ground.shapes)])
+        codes = ground.codes + cells
+        reference = ground.centres[:, :, None] * ground.ratios[:, None]  # P S levels 2
+        memory = fused
+        for layer in self.layers:
+            memory = layer(memory, codes, reference, ground)
+        return memory
