@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -65,28 +65,44 @@ class DeformableAttention(nn.Module):
 
         Returns: (B, N, D).
         """
+        table = self.table(memory, shapes, padding)
+        return self.read(query, reference, table)
+
+    def table(self, memory: Tensor, shapes: Shapes, padding: Tensor | None = None) -> Table:
+        """Values of the memory, as `read` takes them; see `forward`."""
         value = self.value(memory)
         if padding is not None:
             value = value.masked_fill(padding[..., None], 0)
-        value = value.unflatten(-1, (self.heads, -1))  # B S heads d
+        value = value.float().unflatten(-1, (self.heads, -1))  # B S heads d
+        by_rows = memory.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing()
+        if self.sampling == "rows" or (self.sampling == "auto" and by_rows):
+            return Table(rows_of(value, shapes), shapes, True)
+        return Table(value, shapes, False)
+
+    def read(self, query: Tensor, reference: Tensor, table: Table) -> Tensor:
+        """Queries (B, N, D), all of a picture's or a part of them, to (B, N, D); see `forward`."""
         offsets = self.offsets(query).float().unflatten(-1, (self.heads, self.levels, self.points, 2))
         weights = self.weights(query).float().unflatten(-1, (self.heads, -1)).softmax(-1)  # B N heads L*P
-        sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=query.device)
-        places = reference.float()[:, :, None, :, None] + offsets / sizes[:, None]  # B N heads L P 2
-        by_rows = query.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing()
-        if self.sampling == "rows" or (self.sampling == "auto" and by_rows):
-            read = read_rows(value.float(), places, weights, shapes)
-        else:
-            read = read_grid(value.float(), places, weights, shapes)
-        return self.output(read.to(query.dtype))
+        sizes = torch.tensor([(w, h) for h, w in table.shapes], dtype=torch.float32, device=query.device)
+        places = (reference.float() * sizes)[:, :, None, :, None] + offsets  # B N heads L P 2, in cells
+        way = read_rows if table.by_rows else read_grid
+        return self.output(way(table.values, places, weights, table.shapes).to(query.dtype))
+
+
+class Table(NamedTuple):
+    """Values (B, S, heads, d) or, by rows, those of `rows_of`, of a pyramid of these heights and widths."""
+
+    values: Tensor
+    shapes: Shapes
+    by_rows: bool
 
 
 def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
-    """Weighted sums of bilinear samples, by `grid_sample`.
+    """Weighted sums of bilinear samples, by `grid_sample`; outside a level there are zeros.
 
     Args:
         value: (B, S, heads, d).
-        places: (B, N, heads, levels, points, 2), x and y from 0 to 1.
+        places: (B, N, heads, levels, points, 2), x and y in cells, a level's first cell from 0 to 1.
         weights: (B, N, heads, levels * points).
         shapes: height and width of each level.
 
@@ -94,7 +110,8 @@ def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) ->
     """
     batch, _, heads, depth = value.shape
     count = places.shape[1]
-    grids = (2 * places - 1).transpose(1, 2).flatten(0, 1)  # B*heads N L P 2
+    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=places.device)
+    grids = (places * (2 / sizes)[:, None] - 1).transpose(1, 2).flatten(0, 1)  # B*heads N L P 2
     parts = []
     for level, (part, (h, w)) in enumerate(zip(value.split([h * w for h, w in shapes], 1), shapes)):
         image = part.permute(0, 2, 3, 1).reshape(batch * heads, depth, h, w)
@@ -104,44 +121,56 @@ def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) ->
     return read.reshape(batch, heads * depth, count).transpose(1, 2)
 
 
-def read_rows(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
-    """The same as `read_grid`, as one weighted sum of rows: `value` is a table of d-vectors as it lies in memory."""
-    batch, tokens, heads, depth = value.shape
-    count = places.shape[1]
-    sizes = value.new_tensor([(w, h) for h, w in shapes])[:, None]  # L 1 2
-    starts = [0]
-    for h, w in shapes[:-1]:
-        starts.append(starts[-1] + h * w)
-    at = places * sizes - 0.5
+def rows_of(value: Tensor, shapes: Shapes) -> Tensor:
+    """Values (B, S, heads, d) with a border of zeros around each level: (B, S', heads, d).
+
+    A place outside a level then reads zeros like any other place, and needs no test. The last rows serve those
+    neighbours of the last cell that weigh nothing.
+    """
+    batch, _, heads, depth = value.shape
+    starts, total = _starts(shapes)
+    table = value.new_zeros(batch, total, heads, depth)
+    for part, (h, w), start in zip(value.split([h * w for h, w in shapes], 1), shapes, starts):
+        level = table[:, start : start + (h + 2) * (w + 2)].unflatten(1, (h + 2, w + 2))
+        level[:, 1:-1, 1:-1] = part.unflatten(1, (h, w))
+    return table
+
+
+def _starts(shapes: Shapes) -> tuple[list[int], int]:
+    """Where each level begins in the table of `rows_of`, and the table's length."""
+    starts, total = [], 0
+    for h, w in shapes:
+        starts.append(total)
+        total += (h + 2) * (w + 2)
+    return starts, total + max(w for _, w in shapes) + 4
+
+
+def read_rows(table: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
+    """The same as `read_grid`, out of the table of `rows_of`: one weighted sum of rows as they lie in memory."""
+    batch, total, heads, depth = table.shape
+    count, points = places.shape[1], places.shape[-2]
+    new = places.new_tensor
+    far = new([(w + 1, h + 1) for h, w in shapes])[:, None]  # L 1 2
+    at = (places + 0.5).clamp_(min=0).minimum(far)  # in cells of the bordered level, whose centres are whole
     low = at.floor()
-    part = at - low
-    corners, shares = [], []
-    last = (sizes - 1).int()
-    low = low.clamp(-2, 1e6).int()  # a place far outside must not overflow
-    by_point = weights.view(batch, count, heads, len(shapes), -1)
-    first = torch.tensor(starts, dtype=torch.int32, device=value.device)[:, None]
-    widths = sizes[..., 0].int()
-    x_in, x_share, y_in, y_share = [], [], [], []
-    for step in (0, 1):
-        corner = low + step
-        share = (part if step else 1 - part) * ((corner >= 0) & (corner <= last))
-        corner = torch.minimum(corner.clamp(min=0), last)
-        x_in.append(corner[..., 0])
-        y_in.append(corner[..., 1] * widths + first)
-        x_share.append(share[..., 0])
-        y_share.append(share[..., 1] * by_point)
-    for row, row_share in zip(y_in, y_share):
-        for column, column_share in zip(x_in, x_share):
-            corners.append(row + column)
-            shares.append(row_share * column_share)
-    # Corners are kept apart, so that neighbouring entries of a sum are neighbouring points.
-    index = torch.stack(corners, 3).mul_(heads)  # B N heads 4 L P
-    index += torch.arange(heads, dtype=torch.int32, device=value.device).view(-1, 1, 1, 1)
-    index += (torch.arange(batch, device=value.device, dtype=torch.int32) * (tokens * heads)).view(-1, 1, 1, 1, 1, 1)
+    part = at.sub_(low)
+    strides = new([(heads, (w + 2) * heads) for _, w in shapes])[:, None]
+    first = new([start * heads for start in _starts(shapes)[0]])[:, None]
+    # Whole numbers below 2 to the 24th are exact in float32.
+    index = (low.mul_(strides).sum(-1) + first).int()  # B N heads L P
+    index += torch.arange(heads, dtype=torch.int32, device=table.device).view(-1, 1, 1)
+    index += (torch.arange(batch, dtype=torch.int32, device=table.device) * (total * heads)).view(-1, 1, 1, 1, 1)
+    corners = torch.tensor(
+        [[0, heads, (w + 2) * heads, (w + 3) * heads] for _, w in shapes], dtype=torch.int32, device=table.device
+    )
+    index = index[..., None] + corners[:, None]  # B N heads L P 4
+    both = torch.stack((1 - part, part), -1)  # B N heads L P 2 2, for x and y
+    upright = both[..., 1, :] * weights.view(batch, count, heads, -1, points, 1)
+    shares = upright[..., None] * both[..., 0, None, :]  # B N heads L P 2 2
     read = F.embedding_bag(
         index.view(batch * count * heads, -1),
-        value.reshape(-1, depth),
+        table.view(-1, depth),
         mode="sum",
-        per_sample_weights=torch.stack(shares, 3).view(batch * count * heads, -1),
+        per_sample_weights=shares.view(batch * count * heads, -1),
     )
     return read.view(batch, count, heads * depth)

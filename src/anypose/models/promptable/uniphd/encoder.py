@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from anypose.nn.deformable import DeformableAttention, Shapes
+from anypose.nn.deformable import DeformableAttention, Shapes, Table
 
-CHUNK = 1024  # rows of a feed-forward network at a time without gradients: its wide middle then stays in cache
+CHUNK = 512  # cells that go through a layer together on a CPU without gradients: all of it then stays in cache
 
 
 class Ground(NamedTuple):
@@ -40,11 +40,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., D)."""
-        if torch.is_grad_enabled() or torch.jit.is_tracing() or x.device.type != "cpu":
-            return self.narrow(self.widen(x).relu())
-        rows = x.flatten(0, -2)
-        parts = [self.narrow(self.widen(part).relu_()) for part in rows.split(CHUNK)]
-        return (torch.cat(parts) if len(parts) > 1 else parts[0]).view_as(x)
+        return self.narrow(self.widen(x).relu())
 
 
 class EncoderLayer(nn.Module):
@@ -57,8 +53,17 @@ class EncoderLayer(nn.Module):
 
     def forward(self, memory: Tensor, codes: Tensor, reference: Tensor, ground: Ground) -> Tensor:
         """memory (P, S, D) to (P, S, D)."""
-        looked = self.attention(memory + codes, reference, memory, ground.shapes, ground.padding)
-        memory = self.attention_norm(memory + looked)
+        table = self.attention.table(memory, ground.shapes, ground.padding)
+        parts = memory.shape[1]
+        if memory.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing():
+            parts = max(1, CHUNK // len(memory))
+        rows = [
+            self._row(*part, table) for part in zip(*(whole.split(parts, 1) for whole in (memory, codes, reference)))
+        ]
+        return rows[0] if len(rows) == 1 else torch.cat(rows, 1)
+
+    def _row(self, memory: Tensor, codes: Tensor, reference: Tensor, table: Table) -> Tensor:
+        memory = self.attention_norm(memory + self.attention.read(memory + codes, reference, table))
         return self.norm(memory + self.feedforward(memory))
 
 
