@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
-    from anypose.models.promptable.pointer.graphs import Graph
+    from anypose.runtime.graph import Graph
 
 OPSET = 18
 
@@ -41,6 +41,17 @@ def export(graphs: Mapping[str, Graph], folder: Path) -> list[Path]:
 
 
 def _export(graph: Graph, path: Path) -> onnx.ModelProto:
+    # PyTorch's own short cut through attention is one operator that no exporter knows.
+    short_cut = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        _trace(graph, path)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(short_cut)
+    return onnx.load(str(path))
+
+
+def _trace(graph: Graph, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of every shape that is read
         torch.onnx.export(
@@ -53,7 +64,6 @@ def _export(graph: Graph, path: Path) -> onnx.ModelProto:
             opset_version=OPSET,
             dynamo=False,  # traces in seconds what the newer exporter takes minutes for
         )
-    return onnx.load(str(path))
 
 
 def _halved(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from anypose.models.promptable.pointer.graphs import Graph
+    from anypose.runtime.graph import Graph
 
 
 class TorchEngine:
@@ -30,6 +30,10 @@ class TorchEngine:
         spec = self._graphs[graph]
         tensors = [torch.from_numpy(inputs[name]).to(self._device) for name in spec.inputs]
         return {name: t.cpu().numpy() for name, t in zip(spec.outputs, spec.module(*tensors))}
+
+    def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
+        """None for each side of an input; see `Engine.sides`."""
+        return (None,) * self._graphs[graph].inputs[name].dim()
 
 
 def use_threads(count: int) -> None:

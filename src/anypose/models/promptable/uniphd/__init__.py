@@ -6,6 +6,7 @@ B. Miao et al., Referring Human Pose and Mask Estimation in the Wild, NeurIPS 20
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,10 +19,10 @@ from anypose.models.promptable.uniphd.masks import MaskHead, pixels
 from anypose.models.promptable.uniphd.pictures import Pyramid, ground_of, normalised
 from anypose.models.promptable.uniphd.prompts import Fusion, PlaceReader, Prompts, Told, WordReader
 from anypose.models.promptable.uniphd.queries import Choice, Queries, TwoStage
-from anypose.models.promptable.uniphd.weights import authors, rename
+from anypose.models.promptable.uniphd.weights import POSITION_IDS, authors, first_difference, read, rename
 from anypose.nn.swin import Swin
 
-__all__ = ["VARIANTS", "Prompts", "UniPHD", "authors", "rename"]
+__all__ = ["VARIANTS", "Prompts", "UniPHD", "authors", "published", "rename"]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "swin-t": {},
@@ -158,7 +159,9 @@ class UniPHD(nn.Module):
     ) -> None:
         super().__init__()
         self.pad_together, self.dead_class, self.long_text = pad_together, dead_class, long_text
-        self.text_positions = text_positions
+        self.variant: str | None = None
+        # Two positions are RoBERTa's padding.
+        self.words_limit = text_positions - 2
         joints = keypoints if pose_head else 0
         self.backbone = Swin(
             width=swin_width, depths=swin_depths, heads=swin_heads, window=swin_window, drop_path=drop_path
@@ -191,6 +194,11 @@ class UniPHD(nn.Module):
             isotropic_oks=isotropic_oks,
             visibility_halved_again=visibility_halved_again,
         )
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """What a predictor has to know to ask this model."""
+        return {"words": self.words_limit, "cut": self.long_text == "cut", "variant": self.variant}
 
     def encode(self, pictures: Tensor, sizes: Tensor) -> Seen:
         """What no prompt changes.
@@ -248,3 +256,27 @@ class UniPHD(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Every term of the training loss, weighted; their sum is minimised."""
         return self.losses(self, batch)
+
+
+def published(path: Path, variant: str | None = None) -> tuple[str, dict[str, Tensor]]:
+    """The variant and our entries of the authors' checkpoint.
+
+    Args:
+        variant: that it has to be; None takes the one whose first layer has the file's width.
+
+    Raises:
+        ValueError: it is no checkpoint, is cut short, or an entry differs from the variant's.
+    """
+    state = read(path)
+    if variant is None:
+        first = state.get("backbone.0.patch_embed.proj.weight")
+        width = None if first is None else len(first)
+        fitting = (name for name, options in VARIANTS.items() if options.get("swin_width", 96) == width)
+        variant = next(fitting, "swin-t")
+    with torch.device("meta"):
+        expected = authors(UniPHD(**VARIANTS[variant]).state_dict())
+    given = {key: value for key, value in state.items() if key != POSITION_IDS}
+    difference = first_difference(given, expected)
+    if difference is not None:
+        raise ValueError(f"{path} does not fit UniPHD {variant}: {difference}")
+    return variant, rename(given)

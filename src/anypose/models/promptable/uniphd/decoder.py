@@ -80,7 +80,7 @@ class DecoderLayer(nn.Module):
         by_node = queries.transpose(1, 2).flatten(0, 1)  # P*N Q D
         heard, _ = self.across(by_node, by_node, by_node, need_weights=False)
         by_node = self.across_norm(by_node + heard)
-        queries = by_node.unflatten(0, (len(queries), -1)).transpose(1, 2)  # P Q N D
+        queries = by_node.unflatten(0, (-1, queries.shape[2])).transpose(1, 2)  # P Q N D
 
         placed = queries + codes
         reference = references.flatten(1, 2)[:, :, None] * ground.ratios[:, None]  # P Q*N levels 2
@@ -93,7 +93,7 @@ class DecoderLayer(nn.Module):
     def _within(self, queries: Tensor, codes: Tensor, attention: nn.MultiheadAttention) -> Tensor:
         placed = (queries + codes).flatten(0, 1)  # P*Q N D
         plain = placed if self.position_leak else queries.flatten(0, 1)
-        bias = None if self.edges is None else self.edges.repeat(len(placed), 1, 1)  # P*Q*heads N N
+        bias = None if self.edges is None else self.edges.repeat(placed.shape[0], 1, 1)  # P*Q*heads N N
         heard, _ = attention(placed, placed, plain, attn_mask=bias, need_weights=False)
         group = self.within_norm(plain + heard)
         return self.last_norm(group + self.within_feedforward(group)).view_as(queries)

@@ -96,4 +96,4 @@ class MaskHead(nn.Module):
 
 def pixels(masks: Tensor) -> Tensor:
     """Cells of 16 numbers (P, Q, 16, h, w) as pixels (P, Q, 4h, 4w)."""
-    return F.pixel_shuffle(masks, 4)[:, :, 0]
+    return F.pixel_shuffle(masks.flatten(0, 1), 4).unflatten(0, masks.shape[:2])[:, :, 0]

@@ -1,7 +1,6 @@
 """What a prompt says: word tokens from RoBERTa, place tokens from the backbone's own map, and their fusion.
 
-Facts: paper section 3.2 and the authors' release. A box is asked about as twelve places on its middle line, which is
-ours: the authors' box prompt cannot be reached.
+Facts: paper section 3.2 and the authors' release.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from transformers import RobertaConfig, RobertaModel
 from anypose.ops.positions import sine
 
 WORD_PADDING = 1  # RoBERTa's token of nothing
-STROKE = 12  # places that a scribble or a box is read at
+STROKE = 12  # places of a scribble
 
 
 class Prompts(NamedTuple):
@@ -125,7 +124,7 @@ class WordReader(nn.Module):
         lowest = torch.finfo(torch.float32).min
         mask = torch.zeros_like(words, dtype=torch.float32).masked_fill(padding, lowest)[:, None, None, :]
         hidden = self.roberta(words, attention_mask=mask)
-        count = (~padding).cumsum(1).float()
+        count = (~padding).float().cumsum(1)
         places = count / (count[:, -1:] + 1e-6)
         tokens = self.tokens(hidden.last_hidden_state)  # P L D
         # The paper pools the words' features; the release takes RoBERTa's own pooler.
@@ -186,11 +185,3 @@ class Fusion(nn.Module):
             pyramid, told.tokens + told.positions, told.tokens, key_padding_mask=told.padding, need_weights=False
         )
         return pyramid + heard
-
-
-def box_places(boxes: Tensor) -> Tensor:
-    """Boxes x0 y0 x1 y1 (M, 4) as places (M, 12, 2) on the middle line of the longer side, where a body is."""
-    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    along = (size >= size.amax(1, keepdim=True)) & torch.stack((size[:, 0] > size[:, 1], size[:, 0] <= size[:, 1]), 1)
-    steps = torch.linspace(-0.375, 0.375, STROKE, device=boxes.device)
-    return centre[:, None] + steps[None, :, None] * (size * along)[:, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,10 +210,3 @@ def first_difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             given, needed = tuple(state[key].shape), tuple(expected[key].shape)
             return f"{key!r} has the shape {given} where {needed} is needed"
     return None
-
-
-def variant_of(state: Mapping[str, Tensor], widths: Iterable[tuple[str, int]]) -> str | None:
-    """The name in `widths` of Swin's first width that is the file's, under the authors' names."""
-    first = state.get("backbone.0.patch_embed.proj.weight")
-    found = [name for name, width in widths if first is not None and len(first) == width]
-    return found[0] if found else None
