@@ -108,17 +108,15 @@ def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) ->
 
     Returns: (B, N, heads * d).
     """
-    batch, _, heads, depth = value.shape
-    count = places.shape[1]
     sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=places.device)
     grids = (places * (2 / sizes)[:, None] - 1).transpose(1, 2).flatten(0, 1)  # B*heads N L P 2
     parts = []
     for level, (part, (h, w)) in enumerate(zip(value.split([h * w for h, w in shapes], 1), shapes)):
-        image = part.permute(0, 2, 3, 1).reshape(batch * heads, depth, h, w)
+        image = part.permute(0, 2, 3, 1).flatten(0, 1).unflatten(-1, (h, w))  # B*heads d h w
         parts.append(F.grid_sample(image, grids[:, :, level], "bilinear", "zeros", False))  # B*heads d N P
-    by_head = weights.transpose(1, 2).reshape(batch * heads, 1, count, -1)
+    by_head = weights.transpose(1, 2).flatten(0, 1)[:, None]  # B*heads 1 N L*P
     read = (torch.cat(parts, -1) * by_head).sum(-1)  # B*heads d N
-    return read.reshape(batch, heads * depth, count).transpose(1, 2)
+    return read.unflatten(0, (-1, value.shape[2])).flatten(1, 2).transpose(1, 2)
 
 
 def rows_of(value: Tensor, shapes: Shapes) -> Tensor:

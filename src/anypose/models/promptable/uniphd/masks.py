@@ -90,10 +90,11 @@ class MaskHead(nn.Module):
         """
         masks = self.eighth(coarse, eighth)
         size = quarter.shape[-2:]
-        finer = F.interpolate(masks.flatten(0, 1), size, mode="bilinear", align_corners=False)
-        return self.quarter(finer.unflatten(0, masks.shape[:2]), quarter)
+        finer = F.interpolate(masks.flatten(1, 2), size, mode="bilinear", align_corners=False)  # P Q*16 2h 2w
+        return self.quarter(finer.unflatten(1, (-1, CHANNELS)), quarter)
 
 
 def pixels(masks: Tensor) -> Tensor:
     """Cells of 16 numbers (P, Q, 16, h, w) as pixels (P, Q, 4h, 4w)."""
-    return F.pixel_shuffle(masks.flatten(0, 1), 4).unflatten(0, masks.shape[:2])[:, :, 0]
+    square = masks.unflatten(2, (4, 4)).permute(0, 1, 4, 2, 5, 3)  # P Q h 4 w 4
+    return square.flatten(4, 5).flatten(2, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -178,15 +179,16 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it is not such a file, or is cut short.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole checkpoint, which is a zip archive inside; download it again")
     try:
         # The authors put their program's arguments beside the weights; a Namespace only holds values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
-        first = str(error).split("\n")[0]
         raise ValueError(
-            f"{path} was not opened: it is no checkpoint, or holds more than tensors and settings, which could run "
-            f"as a program ({first})"
+            f"{path} was not opened: it holds more than tensors and settings, and what else a pickle holds can run as "
+            "a program; give the authors' own file, or one of safetensors"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         reason = str(error).split("\n")[0]
