@@ -110,8 +110,8 @@ class UniPHD(nn.Module):
     position_leak: the authors' in-place position codes, which published weights need; see `DecoderLayer`.
     padding_too: the authors' choice of padded cells; see `TwoStage`.
     prompt_sampling: "corners" is the authors'; see `PlaceReader`.
-    pad_together: False encodes pictures of different sizes apart, so that no answer depends on the other pictures of
-        a batch. The authors' windows, group norms and choice see the padding; a picture alone has next to none.
+    pad_together: False answers about pictures of different sizes apart (`answers.found_in`), so that no answer depends
+        on the other pictures of a batch. The authors' windows, group norms and choice see the padding.
     dead_class: ranks by both of a group's scores as the authors do, though the first never learned a person.
     isotropic_oks: False measures the OKS loss as the authors do: in shares of width and height, which are not the
         same length.

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from anypose.models.promptable.uniphd.losses import PERSON, corners
 from anypose.models.promptable.uniphd.masks import pixels
+from anypose.models.promptable.uniphd.pictures import STEP
 from anypose.models.promptable.uniphd.prompts import Prompts
 
 if TYPE_CHECKING:
     from anypose.models.promptable.uniphd import Answer, Seen, UniPHD
+
+NOTHING = -30.0  # a mask's logit where there is no picture
 
 
 class Found(NamedTuple):
@@ -71,6 +74,32 @@ def found(model: UniPHD, seen: Seen, prompts: Prompts, answer: Answer, ranks: Te
         of(last.visibility).sigmoid(),
         masks,
     )
+
+
+def found_in(model: UniPHD, pictures: Tensor, sizes: Tensor, prompts: Prompts, ranks: Tensor) -> Found:
+    """Everything from pictures (B, 3, H, W) and sizes (B, 2) to answers; see `UniPHD.encode` and `found`.
+
+    Unless the model pads pictures together, those of different sizes are run apart, each with no more padding than it
+    needs by itself.
+    """
+    if model.pad_together:
+        seen = model.encode(pictures, sizes)
+        return found(model, seen, prompts, model.ask(seen, prompts), ranks)
+    parts, order = [], []
+    for size in sorted({tuple(size) for size in sizes.tolist()}):
+        rows = (sizes == sizes.new_tensor(size)).all(1).nonzero()[:, 0]
+        some, places = prompts.about(rows)
+        if len(places):
+            height, width = (-(-side // STEP) * STEP for side in size)
+            seen = model.encode(pictures[rows, :, :height, :width], sizes[rows])
+            part = found(model, seen, some, model.ask(seen, some), ranks)
+            if model.mask is not None:
+                more = (0, pictures.shape[-1] - width, 0, pictures.shape[-2] - height)
+                part = part._replace(masks=F.pad(part.masks, more, value=NOTHING))
+            parts.append(part)
+            order.append(places)
+    back = torch.cat(order).argsort()
+    return Found(*(torch.cat(column)[back] if column[0].numel() else column[0] for column in zip(*parts)))
 
 
 def at_full_size(masks: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:

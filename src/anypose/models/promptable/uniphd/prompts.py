@@ -51,6 +51,18 @@ class Prompts(NamedTuple):
         """(P,), which picture each prompt asks about."""
         return torch.cat((self.word_pictures, self.place_pictures))
 
+    def about(self, pictures: Tensor) -> tuple[Prompts, Tensor]:
+        """The prompts about some pictures (n,), which they number anew, and their rows among all (p,)."""
+        place = {int(picture): i for i, picture in enumerate(pictures)}
+        parts = []
+        for of in (self.word_pictures, self.place_pictures):
+            rows = [i for i, picture in enumerate(of.tolist()) if picture in place]
+            parts.append((rows, torch.tensor([place[int(of[i])] for i in rows], dtype=torch.int64, device=of.device)))
+        (word_rows, word_of), (place_rows, place_of) = parts
+        kept = Prompts(self.words[word_rows], word_of, self.places[place_rows], self.unused[place_rows], place_of)
+        rows = [*word_rows, *(len(self.words) + row for row in place_rows)]
+        return kept, torch.tensor(rows, dtype=torch.int64, device=self.words.device)
+
 
 def _in_turn(rows: Tensor, pictures: Tensor | None) -> Tensor:
     return torch.arange(len(rows), device=rows.device) if pictures is None else pictures
