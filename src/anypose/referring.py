@@ -227,9 +227,8 @@ class ReferringScene:
     def _bitmap(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """A mask (H, W) of the padded picture at the picture's own resolution."""
         height, width = self.features["size"]
-        inside = 1 / (1 + np.exp(-np.clip(logits[:height, :width], -30, 30)))
-        full = Image.fromarray(inside.astype(np.float32)).resize(self.size[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(full) > 0.5
+        inside = Image.fromarray(logits[:height, :width].astype(np.float32))
+        return np.asarray(inside.resize(self.size[::-1], Image.Resampling.BILINEAR)) > 0
 
 
 def middle_line(box: NDArray[Any]) -> NDArray[np.float64]:

@@ -104,8 +104,8 @@ def found_in(model: UniPHD, pictures: Tensor, sizes: Tensor, prompts: Prompts, r
 
 def at_full_size(masks: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:
     """Logits (k, H, W) over a padded picture whose picture has `size`, as bitmaps (k, h, w) of the original."""
-    inside = masks[None, :, : size[0], : size[1]].sigmoid()
-    return F.interpolate(inside, original, mode="bilinear", align_corners=False)[0] > 0.5
+    inside = masks[None, :, : size[0], : size[1]]
+    return F.interpolate(inside, original, mode="bilinear", align_corners=False)[0] > 0
 
 
 def calibration(logits: Tensor, meant: Tensor, steps: int = 100) -> Tensor:

@@ -90,11 +90,13 @@ class Losses(nn.Module):
         found = self.terms(model, batch)
         return {name: self.weights[name.split(".")[-1]] * value for name, value in found.items()}
 
-    def terms(self, model: UniPHD, batch: Batch, groups: Sequence[Tensor] | None = None) -> dict[str, Tensor]:
+    def terms(
+        self, model: UniPHD, batch: Batch, groups: Sequence[Tensor | None] | None = None
+    ) -> dict[str, Tensor]:
         """Each term without its weight: "class" of the last layer, "0.class" of the first, "encoder.class".
 
         Args:
-            groups: (P,) for the encoder's choice and for each layer, to be held responsible; None matches them.
+            groups: (P,) for the encoder's choice and for each layer, to be held responsible; what is None is matched.
         """
         seen = model.encode(batch.pictures, batch.sizes)
         answer = model.ask(seen, batch.prompts)
@@ -108,7 +110,8 @@ class Losses(nn.Module):
             def coarse(group: Tensor, layer: int = i - 1) -> Tensor:
                 return model.masks(seen, batch.prompts, answer, group, layer)
 
-            group = self._match(model, stage, batch, coarse) if groups is None else groups[i]
+            given = None if groups is None else groups[i]
+            group = self._match(model, stage, batch, coarse) if given is None else given
             terms = self._terms(stage, batch, group)
             if stage.layer is not None and model.mask is not None:
                 masks = coarse(group[:, None])
