@@ -225,9 +225,7 @@ class UniPHD(nn.Module):
             fused.append(self.fusion(seen.pyramid[prompts.word_pictures], told[-1], "words"))
         if len(prompts.places):
             of = prompts.place_pictures
-            told.append(
-                self.places(seen.sixteenth[of], seen.codes()[of], prompts.places, prompts.unused, seen.canvas)
-            )
+            told.append(self.places(seen.sixteenth[of], seen.codes()[of], prompts.places, prompts.unused, seen.canvas))
             fused.append(self.fusion(seen.pyramid[of], told[-1], "places"))
         ground = seen.ground.of(prompts.pictures)
         memory = self.encoder(torch.cat(fused), ground)

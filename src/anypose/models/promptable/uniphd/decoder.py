@@ -146,7 +146,9 @@ class Decoder(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, queries: Tensor, references: Tensor, memory: Tensor, ground: Ground) -> tuple[list[Layer], Tensor]:
+    def forward(
+        self, queries: Tensor, references: Tensor, memory: Tensor, ground: Ground
+    ) -> tuple[list[Layer], Tensor]:
         """Args:
             queries: (P, Q, 1 + K, D).
             references: (P, Q, 1 + K, 2), detached.

@@ -37,7 +37,9 @@ class Ask(nn.Module):
         super().__init__()
         self.model = model
 
-    def answers(self, features: tuple[Tensor, ...], size: Tensor, ranks: Tensor, prompts: Prompts) -> tuple[Tensor, ...]:
+    def answers(
+        self, features: tuple[Tensor, ...], size: Tensor, ranks: Tensor, prompts: Prompts
+    ) -> tuple[Tensor, ...]:
         pyramid, sixteenth, eighth, quarter = features
         canvas = (int(quarter.shape[-2]) * 4, int(quarter.shape[-1]) * 4)
         shapes = [(canvas[0] // 8, canvas[1] // 8)]

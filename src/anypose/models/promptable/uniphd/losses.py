@@ -90,9 +90,7 @@ class Losses(nn.Module):
         found = self.terms(model, batch)
         return {name: self.weights[name.split(".")[-1]] * value for name, value in found.items()}
 
-    def terms(
-        self, model: UniPHD, batch: Batch, groups: Sequence[Tensor | None] | None = None
-    ) -> dict[str, Tensor]:
+    def terms(self, model: UniPHD, batch: Batch, groups: Sequence[Tensor | None] | None = None) -> dict[str, Tensor]:
         """Each term without its weight: "class" of the last layer, "0.class" of the first, "encoder.class".
 
         Args:
@@ -115,7 +113,9 @@ class Losses(nn.Module):
             terms = self._terms(stage, batch, group)
             if stage.layer is not None and model.mask is not None:
                 masks = coarse(group[:, None])
-                terms |= mask_terms("mask", "dice", pixels(model.refined(seen, batch.prompts, masks))[:, 0], batch.masks)
+                terms |= mask_terms(
+                    "mask", "dice", pixels(model.refined(seen, batch.prompts, masks))[:, 0], batch.masks
+                )
                 # Before the refinement a mask has half the picture's sides.
                 terms |= mask_terms("mask_low", "dice_low", pixels(masks)[:, 0], batch.masks[:, 1::2, 1::2])
             found |= {stage.prefix + name: self._mean(name, value, batch) for name, value in terms.items()}

@@ -44,9 +44,7 @@ def normalised(pictures: Tensor, sizes: Tensor) -> Tensor:
 
 def padding_of(sizes: Tensor, shape: tuple[int, int], canvas: tuple[int, int]) -> Tensor:
     """(B, h, w) bool: whether the first pixel under each cell is padding."""
-    rows, columns = (
-        (torch.arange(cells, device=sizes.device) * side) // cells for cells, side in zip(shape, canvas)
-    )
+    rows, columns = ((torch.arange(cells, device=sizes.device) * side) // cells for cells, side in zip(shape, canvas))
     return (rows[None, :, None] >= sizes[:, 0, None, None]) | (columns[None, None] >= sizes[:, 1, None, None])
 
 

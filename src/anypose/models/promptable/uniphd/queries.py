@@ -16,7 +16,7 @@ class Choice(NamedTuple):
     """Q groups for each of P prompts, out of S cells.
 
     memory: (P, S, D), normed. scores: (P, S, 2), logits. deltas: (P, S, 2K) from a cell's centre to keypoints, before
-    the sigmoid. top: (P, Q), the chosen cells. top_scores: (P, Q, 2). references: (P, Q, 1 + K, 2), centre and
+    the sigmoid, where there are gradients. top: (P, Q), the chosen cells. top_scores: (P, Q, 2). references: (P, Q, 1 + K, 2), centre and
     keypoints from 0 to 1, with gradients. chosen: (P, Q, D), memory of the chosen cells.
     """
 
@@ -52,10 +52,11 @@ class TwoStage(nn.Module):
         self.project = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, 2)
-        self.pose = mlp(width, 2 * width, 2 * width, 2 * width, 2 * max(1, keypoints))
+        self.pose = mlp(width, 2 * width, 2 * width, 2 * width, 2 * keypoints) if keypoints else None
         nn.init.constant_(self.score.bias, -4.595)  # a hundredth, as one person is among many cells
-        nn.init.zeros_(self.pose[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.pose[-1].bias)  # type: ignore[arg-type]
+        if self.pose is not None:
+            nn.init.zeros_(self.pose[-1].weight)  # type: ignore[arg-type]
+            nn.init.zeros_(self.pose[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, memory: Tensor, ground: Ground) -> Choice:
         """memory (P, S, D)."""
@@ -69,15 +70,16 @@ class TwoStage(nn.Module):
             rank = rank.masked_fill(shut, -1e4)
         top = rank.topk(self.groups, dim=1).indices  # P Q
         start = (centres / (1 - centres)).log().masked_fill(shut[..., None], float("inf"))  # P S 2
-        if torch.is_grad_enabled() or torch.jit.is_tracing():
-            deltas = self.pose(memory)
-            moved = _rows(deltas, top)
-        else:
-            deltas = memory.new_zeros(0)
-            moved = self.pose(_rows(memory, top))
-        keypoints = (moved.unflatten(-1, (-1, 2)) + _rows(start, top)[:, :, None]).sigmoid()  # P Q K 2
-        references = keypoints
-        if self.keypoints:
+        begin = _rows(start, top)[:, :, None]  # P Q 1 2
+        deltas = memory.new_zeros(0)
+        references = begin.sigmoid()
+        if self.pose is not None:
+            if torch.is_grad_enabled():
+                deltas = self.pose(memory)  # P S 2K
+                moved = _rows(deltas, top)
+            else:
+                moved = self.pose(_rows(memory, top))  # nobody asks what the other cells would have said
+            keypoints = (begin + moved.unflatten(-1, (-1, 2))).sigmoid()  # P Q K 2
             references = torch.cat((keypoints.mean(2, keepdim=True), keypoints), 2)
         return Choice(memory, scores, deltas, top, _rows(scores, top), references, _rows(memory, top))
 
