@@ -1,7 +1,7 @@
 """UniPHD beyond the generic tests and parity: files, questions, options and what is said when something is wrong."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,15 @@ EXAMPLES = Path(anypose.__file__).parent / "examples"
 NAME = "promptable/uniphd"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Networks this small lose time in handing work around."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def tiny() -> UniPHD:
     model = tiny_uniphd().eval()
@@ -38,7 +47,7 @@ def tiny() -> UniPHD:
         for value in model.parameters():
             value.add_(torch.randn_like(value) * 0.02)
         for layer in model.decoder.layers:
-            layer.edges.normal_()  # type: ignore[union-attr, operator]
+            layer.edges.normal_()  # type: ignore[operator]
     return model
 
 
@@ -130,7 +139,7 @@ def test_a_file_that_does_not_fit_names_what_differs(
 def test_another_variant_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match=r"does not fit UniPHD swin-t: 'backbone\.0\."):
         zoo.create(NAME + "/swin-t", checkpoint)
-    with pytest.raises(ValueError, match="no variant 'swin-x'.*swin-t, swin-b, swin-l, tiny"):
+    with pytest.raises(ValueError, match=r"no variant 'swin-x'.*swin-t, swin-b, swin-l, tiny"):
         zoo.create(NAME + "/swin-x")
 
 
@@ -138,12 +147,12 @@ def test_another_variant_is_refused(checkpoint: Path) -> None:
 def test_a_truncated_file_is_refused(checkpoint: Path, tmp_path: Path, keep: float) -> None:
     whole = checkpoint.read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: int(keep if keep > 1 else keep * len(whole))])
-    with pytest.raises(ValueError, match="not a whole checkpoint.*download it again"):
+    with pytest.raises(ValueError, match=r"not a whole checkpoint.*download it again"):
         zoo.create(NAME, tmp_path / "cut.pth")
 
 
 def test_there_are_no_weights_in_the_package() -> None:
-    with pytest.raises(FileNotFoundError, match="comes without weights: give weights=FILE"):
+    with pytest.raises(FileNotFoundError, match=r"comes without weights: give weights=FILE"):
         zoo.load(NAME)
 
 

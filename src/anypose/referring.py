@@ -17,7 +17,7 @@ from .people import People
 from .pictures import letterbox, open_picture
 from .predictor import Predictor, evenly
 from .prompt import Prompt, PromptError
-from .runtime import Engine
+from .runtime import SizedEngine
 from .skeleton import COCO17, Skeleton
 
 LONG_SIDE = 640
@@ -43,7 +43,7 @@ class ReferringPredictor(Predictor):
     def __init__(
         self,
         name: str,
-        engine: Engine,
+        engine: SizedEngine,
         tokenizer: Path,
         skeleton: Skeleton = COCO17,
         *,
@@ -53,13 +53,14 @@ class ReferringPredictor(Predictor):
     ) -> None:
         super().__init__(name, engine, tokenizer, skeleton)
         self.variant = variant
+        self._sides = engine.sides
         self._limit, self._cut = words, cut
 
     def encode(self, image: Any) -> ReferringScene:  # type: ignore[override]
         """Everything about a picture that no prompt changes; see `Predictor.encode`."""
         picture = open_picture(image)
         height, width = picture.shape[:2]
-        fixed = self._engine.sides("encode", "picture")[:2]
+        fixed = self._sides("encode", "picture")[:2]
         long_side = LONG_SIDE
         if fixed[0] is not None and fixed[1] is not None:
             long_side = max(1, int(min(fixed[0] / height, fixed[1] / width) * max(height, width) + 1e-6))

@@ -32,11 +32,11 @@ class Swin(nn.Module):
             num_heads=list(heads),
             window_size=window,
             drop_path_rate=drop_path,
-            out_features=list(STAGES),
         )
+        config.out_features = list(STAGES)
         self.model = SwinBackbone(config)
         # A classifier's last norm, which no map passes through.
-        self.model.swin.layernorm = nn.Identity()
+        self.model.swin.layernorm = nn.Identity()  # type: ignore[assignment]
         self.channels = tuple(width * 2**stage for stage in range(4))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -19,6 +19,10 @@ class Engine(Protocol):
         """
         ...
 
+
+class SizedEngine(Engine, Protocol):
+    """An engine that knows the sizes its graphs were made for."""
+
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
         """The sides of a graph's input, None where they may vary. Torch graphs take any that their rules allow."""
         ...

@@ -52,6 +52,6 @@ class OnnxEngine:
         return dict(zip(names, session.run(names, needed)))
 
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
-        """The sides of an input; see `Engine.sides`."""
+        """The sides of an input; see `SizedEngine.sides`."""
         nodes = {node.name: node.shape for node in self._sessions[graph].result().get_inputs()}
         return tuple(side if isinstance(side, int) else None for side in nodes[name])

@@ -32,7 +32,7 @@ class TorchEngine:
         return {name: t.cpu().numpy() for name, t in zip(spec.outputs, spec.module(*tensors))}
 
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
-        """None for each side of an input; see `Engine.sides`."""
+        """None for each side of an input; see `SizedEngine.sides`."""
         return (None,) * self._graphs[graph].inputs[name].dim()
 
 

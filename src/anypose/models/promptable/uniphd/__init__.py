@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anypose.models.promptable.uniphd.decoder import Decoder, Layer, Within
 from anypose.models.promptable.uniphd.encoder import Encoder, Ground
 from anypose.models.promptable.uniphd.losses import Batch, Losses
-from anypose.models.promptable.uniphd.masks import MaskHead, pixels
+from anypose.models.promptable.uniphd.masks import MaskHead
 from anypose.models.promptable.uniphd.pictures import Pyramid, ground_of, normalised
 from anypose.models.promptable.uniphd.prompts import Fusion, PlaceReader, Prompts, Told, WordReader
 from anypose.models.promptable.uniphd.queries import Choice, Queries, TwoStage
@@ -186,6 +186,7 @@ class UniPHD(nn.Module):
         self.queries = Queries(width, joints, from_prompt=query_initialisation)
         self.decoder = Decoder(decoder_layers, joints, **sizes, within=within, position_leak=position_leak)
         self.mask = MaskHead(width, (channels[1], channels[0])) if mask_head else None
+        self.calibration: Tensor
         # Slope and intercept from a person's logit to how probable it is that the prompt means somebody.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.losses = Losses(
@@ -246,7 +247,7 @@ class UniPHD(nn.Module):
         return self.mask.coarse(features, persons, centres, seen.sizes[picture])
 
     def refined(self, seen: Seen, prompts: Prompts, coarse: Tensor) -> Tensor:
-        """Masks (P, k, 16, h, w) refined to (P, k, 16, 2h, 2w); `masks.pixels` makes pixels of them."""
+        """Masks (P, k, 16, h, w) refined to (P, k, 16, 2h, 2w); `pixels` of masks.py makes pixels of them."""
         assert self.mask is not None
         picture = prompts.pictures
         return self.mask.refined(coarse, seen.eighth[picture], seen.quarter[picture])

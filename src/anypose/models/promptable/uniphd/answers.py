@@ -61,7 +61,7 @@ def found(model: UniPHD, seen: Seen, prompts: Prompts, answer: Answer, ranks: Te
     masks = scores.new_zeros(0)
     if model.mask is not None:
         masks = pixels(model.refined(seen, prompts, model.masks(seen, prompts, answer, groups)))
-    slope, intercept = model.calibration.unbind()
+    slope, intercept = model.calibration[0], model.calibration[1]
     # A model that nobody calibrated has no opinion on whether anybody is meant.
     calibrated = (slope != 1) | (intercept != 0)
     sure = (last.scores[..., PERSON].amax(1) * slope + intercept).sigmoid()

@@ -28,7 +28,12 @@ class Ground(NamedTuple):
 
     def of(self, picture: Tensor) -> Ground:
         """Rows for prompts about the pictures (P,)."""
-        return Ground(*(part[picture] for part in self[:4]), self.shapes)  # type: ignore[arg-type]
+        return self._replace(
+            codes=self.codes[picture],
+            padding=self.padding[picture],
+            ratios=self.ratios[picture],
+            centres=self.centres[picture],
+        )
 
 
 class FeedForward(nn.Module):
@@ -58,7 +63,10 @@ class EncoderLayer(nn.Module):
         if memory.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing():
             parts = max(1, CHUNK // len(memory))
         rows = [
-            self._row(*part, table) for part in zip(*(whole.split(parts, 1) for whole in (memory, codes, reference)))
+            self._row(some, some_codes, some_reference, table)
+            for some, some_codes, some_reference in zip(
+                memory.split(parts, 1), codes.split(parts, 1), reference.split(parts, 1)
+            )
         ]
         return rows[0] if len(rows) == 1 else torch.cat(rows, 1)
 

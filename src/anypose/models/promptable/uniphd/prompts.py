@@ -123,8 +123,8 @@ class WordReader(nn.Module):
             pad_token_id=WORD_PADDING,
             bos_token_id=0,
             eos_token_id=2,
-            attn_implementation="eager",
         )
+        config._attn_implementation = "eager"
         self.roberta = RobertaModel(config)
         self.tokens = Projector(roberta_width, width, dropout)
         self.summary = Projector(roberta_width, width, dropout)

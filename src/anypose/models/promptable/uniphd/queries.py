@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,9 @@ class Choice(NamedTuple):
     """Q groups for each of P prompts, out of S cells.
 
     memory: (P, S, D), normed. scores: (P, S, 2), logits. deltas: (P, S, 2K) from a cell's centre to keypoints, before
-    the sigmoid, where there are gradients. top: (P, Q), the chosen cells. top_scores: (P, Q, 2). references: (P, Q, 1 + K, 2), centre and
-    keypoints from 0 to 1, with gradients. chosen: (P, Q, D), memory of the chosen cells.
+    the sigmoid, where there are gradients. top: (P, Q), the chosen cells. top_scores: (P, Q, 2).
+    references: (P, Q, 1 + K, 2), centre and keypoints from 0 to 1, with gradients. chosen: (P, Q, D), memory of the
+    chosen cells.
     """
 
     memory: Tensor
@@ -32,7 +34,7 @@ class Choice(NamedTuple):
 def mlp(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:]):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -156,7 +156,7 @@ def _moved(key: str, source: int) -> str:
         if match := patterns[source].match(key):
             pieces = re.split(r"(\{\}|\{2x\})", names[1 - source])
             numbers = list(match.groups())
-            marks = [mark for mark in re.findall(r"\{\}|\{2x\}", names[1])]
+            marks = re.findall(r"\{\}|\{2x\}", names[1])
             for i, mark in enumerate(marks):
                 # Activations are numbered in a torch Sequential and not in the authors' lists.
                 value = int(numbers[i])
