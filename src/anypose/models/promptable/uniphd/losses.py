@@ -54,6 +54,11 @@ class Batch(NamedTuple):
     masks: Tensor
     present: Tensor
 
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on a device."""
+        moved = {name: getattr(self, name).to(device) for name in self._fields if name != "prompts"}
+        return Batch(prompts=Prompts(*(part.to(device) for part in self.prompts)), **moved)
+
 
 class Stage(NamedTuple):
     """The encoder's choice, which has no layer, or a layer of the decoder.
