@@ -1,6 +1,6 @@
 """What `uniphd_overfit.py` learned: pose AP on its eight pictures, and its curve.
 
-    python experiments/uniphd_overfit_report.py RUN DATA
+python experiments/uniphd_overfit_report.py RUN DATA
 """
 
 import json

@@ -164,8 +164,8 @@ def batch_of(
     masks = torch.zeros(len(shown), height, width)
     for i, one in enumerate(shown):
         h, w = one.mask.shape
-        pictures[i, :, :h, :w] = torch.from_numpy(np.ascontiguousarray(one.picture)).permute(2, 0, 1)
-        masks[i, :h, :w] = torch.from_numpy(np.ascontiguousarray(one.mask))
+        pictures[i, :, :h, :w] = torch.tensor(np.ascontiguousarray(one.picture)).permute(2, 0, 1)
+        masks[i, :h, :w] = torch.tensor(np.ascontiguousarray(one.mask))
     scale = sizes.flip(1).float()  # width, height
     keypoints = torch.tensor(np.stack([one.keypoints for one in shown]), dtype=torch.float32)
     boxes = torch.stack([_box(mask) for mask in masks])
