@@ -303,6 +303,27 @@ def test_a_calibrated_model_can_answer_with_nobody(checkpoint: Path) -> None:
     assert "nobody here is under that point" in str(answers[1].reason)
 
 
+# Precision
+
+
+def test_bfloat16_is_close_where_it_is_allowed(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anypose.runtime import torch as runtime
+
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
+    with pytest.raises(ValueError, match="has no bfloat16.*precision='float32'"):
+        zoo.load(NAME, weights=checkpoint, precision="bfloat16")
+    with pytest.raises(ValueError, match="no precision 'int4'"):
+        zoo.load(NAME, weights=checkpoint, precision="int4")
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: True)  # imitated where the processor has none
+    picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    whole, half = (
+        zoo.load(NAME, weights=checkpoint, precision=precision).encode(picture) for precision in ("float32", "bfloat16")
+    )
+    apart = np.abs(whole.features["pyramid"] - half.features["pyramid"])
+    assert 0 < apart.mean() < 0.1
+    assert np.isfinite(half.find(Prompt(points=(40, 30))).keypoints).all()
+
+
 # Options
 
 

@@ -35,6 +35,7 @@ def load(
     weights: str | Path | None = None,
     engine: str | None = None,
     threads: int | None = None,
+    precision: str = "float32",
     **options: Any,
 ) -> Predictor:
     """A system, ready to be used.
@@ -45,6 +46,7 @@ def load(
             checkpoint; None takes those of the package.
         engine: "onnx", which needs nothing but the ground floor, or "torch"; None goes by the weights.
         threads: threads of one network; None leaves the choice to the engine.
+        precision: "float32", or "bfloat16" for "torch" where the processor has it.
         options: of the system's constructor, for "torch".
 
     Raises:
@@ -61,10 +63,18 @@ def load(
     if engine is None:
         engine = "torch" if given.is_file() else "onnx"
     if engine == "onnx":
+        if precision != "float32":
+            raise ValueError(f"exported graphs are float32: for {precision} take engine='torch'")
         if options:
             raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
         return _onnx_predictor(system, given, home, threads)
-    return _torch_predictor(name, home / "model.safetensors" if weights is None else given, home, threads, options)
+    file = home / "model.safetensors" if weights is None else given
+    model = create(name, file, **options)
+    if threads:
+        from .runtime.torch import use_threads
+
+        use_threads(threads)
+    return _torch_predictor(system, model, file, home, precision)
 
 
 def _predictor(graphs: Container[str]) -> type[Predictor]:
@@ -84,18 +94,14 @@ def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) 
     return runner(system, OnnxEngine(folder, runner.graphs, threads), tokenizer)
 
 
-def _torch_predictor(name: str, file: Path, home: Path, threads: int | None, options: dict[str, Any]) -> Predictor:
-    system, _ = _parts(name)
-    model = create(name, file, **options)
-    from .runtime.torch import TorchEngine, use_threads
+def _torch_predictor(system: str, model: Any, file: Path, home: Path, precision: str) -> Predictor:
+    from .runtime.torch import TorchEngine
 
-    if threads:
-        use_threads(threads)
     graphs = importlib.import_module(f"anypose.models.{system.replace('/', '.')}.graphs").graphs(model)
     runner = _predictor(graphs)
     tokenizers = [place / "tokenizer.json" for place in (file.parent, home)]
     tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
-    return runner(system, TorchEngine(graphs), tokenizer, **getattr(model, "asking", {}))
+    return runner(system, TorchEngine(graphs, precision=precision), tokenizer, **getattr(model, "asking", {}))
 
 
 def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
