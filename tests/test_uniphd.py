@@ -310,7 +310,7 @@ def test_bfloat16_is_close_where_it_is_allowed(checkpoint: Path, monkeypatch: py
     from anypose.runtime import torch as runtime
 
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
-    with pytest.raises(ValueError, match="has no bfloat16.*precision='float32'"):
+    with pytest.raises(ValueError, match=r"has no bfloat16.*precision='float32'"):
         zoo.load(NAME, weights=checkpoint, precision="bfloat16")
     with pytest.raises(ValueError, match="no precision 'int4'"):
         zoo.load(NAME, weights=checkpoint, precision="int4")
