@@ -281,7 +281,7 @@ def test_losses_and_gradients(reference: Reference, kind: str) -> None:
         suffix = {"": "", "encoder": "_interm"}.get(stage, f"_{stage}")
         stored = expected[f"loss.{TERMS[term]}{suffix}"][0]
         torch.testing.assert_close(
-            value.detach(), stored, rtol=1e-4, atol=1e-7, msg=f"{name}: {float(value)} instead of {float(stored)}"
+            value.detach(), stored, rtol=1e-4, atol=1e-7, msg=f"{name}: {float(value.detach())} instead of {float(stored)}"
         )
         total = total + model.losses.weights[term] * value
     torch.testing.assert_close(total.detach(), expected["loss_total"][0], rtol=1e-4, atol=0)
