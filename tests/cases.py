@@ -15,11 +15,22 @@ from anypose.models.promptable.pointer import VARIANTS, Pointer
 from anypose.models.promptable.pointer.first_look import NEGATIVE, NOTHING, POSITIVE, STROKE, Prompts
 from anypose.models.promptable.pointer.graphs import graphs
 from anypose.models.promptable.pointer.losses import HIDDEN, NOBODY, OUTSIDE, VISIBLE, Batch
+from anypose.models.promptable.uniphd import VARIANTS as UNIPHD
+from anypose.models.promptable.uniphd import UniPHD
+from anypose.models.promptable.uniphd.answers import found_in
+from anypose.models.promptable.uniphd.graphs import graphs as uniphd_graphs
+from anypose.models.promptable.uniphd.losses import Batch as UniPHDBatch
+from anypose.models.promptable.uniphd.prompts import WORD_PADDING
+from anypose.models.promptable.uniphd.prompts import Prompts as UniPHDPrompts
 from anypose.nn.csp_darknet import DetectionHead
 from anypose.nn.published import convolutions_as_built
 from anypose.skeleton import COCO17
 
 Inputs = dict[str, NDArray[Any]]
+UNIPHD_EXEMPT = {
+    "k_proj.bias": "a softmax does not see what is added to all keys",
+    "key.bias": "a softmax does not see what is added to all keys",
+}
 CANDIDATES = 8 * 12 + 4 * 6 + 2 * 3
 
 
@@ -208,6 +219,98 @@ def pointer_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[
     return [("encode", encode), ("choose", choose), ("look", look)]
 
 
+def tiny_uniphd() -> UniPHD:
+    torch.manual_seed(5)
+    # Without dropout, which would hide what thirty steps learn, and with pictures of two sizes apart.
+    return UniPHD(**{**UNIPHD["tiny"], "dropout": 0.0, "drop_path": 0.0, "pad_together": False})
+
+
+def uniphd_batch(model: UniPHD) -> UniPHDBatch:
+    """Two pictures of two sizes, each asked in words, by a point and by a scribble; one text means nobody."""
+    random = torch.Generator().manual_seed(0)
+    words = torch.randint(3, 120, (4, 7), generator=random)
+    words[1::2, 5:] = WORD_PADDING
+    places = torch.rand(4, 12, 2, generator=random) * 60
+    unused = torch.zeros(4, 12, dtype=torch.bool)
+    unused[0::2, 1:] = True
+    of = torch.tensor([0, 0, 1, 1])
+    boxes = torch.tensor([[0.5, 0.5, 0.4, 0.8], [0.3, 0.6, 0.3, 0.5]])[[0, 1, 0, 1, 0, 1, 0, 1]]
+    steps = torch.rand(8, 17, 2, generator=random)
+    masks = torch.zeros(8, 64, 96)
+    masks[:, 12:40, 20:60] = 1
+    return UniPHDBatch(
+        pictures=torch.rand(2, 3, 64, 96, generator=random) * 255,
+        sizes=torch.tensor([[64, 96], [48, 80]]),
+        prompts=UniPHDPrompts(words, of, places, unused, of),
+        boxes=boxes,
+        keypoints=boxes[:, None, :2] + (steps - 0.5) * boxes[:, None, 2:],
+        visible=(torch.arange(17) < 14).float().expand(8, -1),
+        area=torch.full((8,), 0.2),
+        masks=masks,
+        present=torch.arange(8) != 3,
+    )
+
+
+def uniphd_answer(model: UniPHD, batch: UniPHDBatch) -> dict[str, Tensor]:
+    found = found_in(model, batch.pictures, batch.sizes, batch.prompts, torch.arange(2))
+    # Words come before places in a batch of one picture and of many: sorted by picture, rows and batch agree.
+    order = batch.prompts.pictures.argsort(stable=True)
+    return {name: value[order] for name, value in found._asdict().items()}
+
+
+def uniphd_shapes(batch: UniPHDBatch) -> dict[str, tuple[int, ...]]:
+    prompts = len(batch.prompts.pictures)
+    return {
+        "groups": (prompts, 2),
+        "scores": (prompts, 2),
+        "presence": (prompts,),
+        "boxes": (prompts, 2, 4),
+        "keypoints": (prompts, 2, 17, 2),
+        "confidence": (prompts, 2, 17),
+        "masks": (prompts, 2, 64, 96),
+    }
+
+
+def uniphd_rows(batch: UniPHDBatch) -> list[UniPHDBatch]:
+    """A batch of each picture."""
+    rows = []
+    for picture in range(len(batch.pictures)):
+        prompts, kept = batch.prompts.about(torch.tensor([picture]))
+        parts = {name: getattr(batch, name)[kept] for name in ("boxes", "keypoints", "visible", "area", "masks")}
+        rows.append(
+            batch._replace(
+                pictures=batch.pictures[picture : picture + 1],
+                sizes=batch.sizes[picture : picture + 1],
+                prompts=prompts,
+                present=batch.present[kept],
+                **parts,
+            )
+        )
+    return rows
+
+
+def uniphd_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[str, Inputs]]:
+    """Run number `seed`: other numbers of prompts, words, places and candidates."""
+    random = np.random.default_rng(seed)
+    prompts, length, places, candidates = ((1, 1, 1, 1), (5, 9, 3, 6), (2, 30, 12, 2))[seed]
+    size = np.array([(64, 96), (50, 96), (64, 70)][seed])
+    picture = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    encode: Inputs = {"picture": picture, "size": size}
+    words = random.integers(3, 120, (prompts, length))
+    words[1:, length // 2 + 1 :] = WORD_PADDING
+    unused = random.random((prompts, places)) < 0.3
+    unused[:, 0] = False
+    ask: Inputs = {
+        **run("encode", encode),
+        "size": size,
+        "ranks": np.arange(candidates),
+        "words": words,
+        "places": random.uniform(0, 60, (prompts, places, 2)).astype(np.float32),
+        "unused": unused,
+    }
+    return [("encode", encode), ("words", ask), ("places", ask)]
+
+
 CASES = (
     Case(
         "promptable/pointer",
@@ -222,5 +325,16 @@ CASES = (
             "key.bias": "a softmax does not see what is added to all keys",
             "listen.bias": "weights of words are divided by their sum",
         },
+    ),
+    Case(
+        "promptable/uniphd",
+        tiny_uniphd,
+        uniphd_batch,
+        uniphd_answer,
+        uniphd_shapes,
+        uniphd_rows,
+        lambda model: uniphd_graphs(model, (64, 96)),
+        uniphd_runs,
+        exempt=UNIPHD_EXEMPT,
     ),
 )

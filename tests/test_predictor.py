@@ -209,7 +209,9 @@ def test_a_scene_keeps_its_picture(predictor: Predictor) -> None:
 
 
 def test_prompts_may_come_from_a_generator_and_words_are_no_prompt(group: Scene) -> None:
-    found = group.find(Prompt(points=(x, 440)) for x in (893, 560))  # type: ignore[arg-type]
+    asked: Any = (Prompt(points=(x, 440)) for x in (893, 560))
+    found = group.find(asked)
     assert [len(people) for people in found] == [1, 1]
+    wrong: Any = "the man"
     with pytest.raises(TypeError, match=r"write find\(Prompt\(text='the man'\)\)"):
-        group.find("the man")  # type: ignore[arg-type]
+        group.find(wrong)

@@ -188,7 +188,7 @@ class Scene:
             if small.points is not None:
                 marks += [(x, y, POSITIVE if label else NEGATIVE) for (x, y), label in zip(small.points, small.labels)]
             if small.scribble is not None:
-                marks += [(x, y, STROKE) for x, y in _even(small.scribble, STROKE_PLACES)]
+                marks += [(x, y, STROKE) for x, y in evenly(small.scribble, STROKE_PLACES)]
             box = small.box
             if prompt.mask is not None:
                 inside, around = _from_mask(prompt.mask)
@@ -286,7 +286,7 @@ def _said(prompt: Prompt) -> str:
     return "in that box" if prompt.box is not None else "under that " + prompt.kinds[0]
 
 
-def _even(line: NDArray[Any], count: int) -> NDArray[np.float64]:
+def evenly(line: NDArray[Any], count: int) -> NDArray[np.float64]:
     """`count` places (count, 2) at even distances along a polyline (S, 2)."""
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     walked = np.concatenate(([0.0], steps.cumsum()))

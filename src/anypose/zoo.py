@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .predictor import Predictor
-    from .runtime import Engine
 
 _HERE = Path(__file__).parent
 _MODELS = _HERE / "models"
@@ -33,85 +33,145 @@ def load(
     name: str = "promptable/pointer",
     *,
     weights: str | Path | None = None,
-    engine: str = "onnx",
+    engine: str | None = None,
     threads: int | None = None,
+    precision: str = "float32",
+    **options: Any,
 ) -> Predictor:
     """A system, ready to be used.
 
     Args:
-        name: one of `systems()`.
-        weights: a folder of exported graphs (for "onnx") or a safetensors file (for "torch"); None takes those
-            of the package.
-        engine: "onnx", which needs nothing but the ground floor, or "torch".
+        name: one of `systems()`, or such with a variant behind it, as in "promptable/uniphd/swin-t".
+        weights: a folder of exported graphs (for "onnx"), or a file (for "torch"): safetensors, or the authors' own
+            checkpoint; None takes those of the package.
+        engine: "onnx", which needs nothing but the ground floor, or "torch"; None goes by the weights.
         threads: threads of one network; None leaves the choice to the engine.
+        precision: "float32", or "bfloat16" for "torch" where the processor has it.
+        options: of the system's constructor, for "torch".
 
     Raises:
         ValueError: there is no such system or engine, or the weights do not fit.
         FileNotFoundError: the weights are not there.
     """
-    _check_name(name)
-    if engine not in ("onnx", "torch"):
+    system, _ = _parts(name)
+    if engine not in (None, "onnx", "torch"):
         raise ValueError(f"there is no engine {engine!r}: it is 'onnx' or 'torch'")
-    home = _HERE / "weights" / name.split("/")[1]
-    from .predictor import Predictor
-
+    home = _HERE / "weights" / system.split("/")[1]
+    if weights is None and not home.is_dir():
+        raise FileNotFoundError(f"{system} comes without weights: give weights=FILE, a checkpoint of {system}")
+    given = home if weights is None else Path(weights)
+    if engine is None:
+        engine = "torch" if given.is_file() else "onnx"
     if engine == "onnx":
-        from .runtime.onnx import OnnxEngine
+        if precision != "float32":
+            raise ValueError(f"exported graphs are float32: for {precision} take engine='torch'")
+        if options:
+            raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
+        return _onnx_predictor(system, given, home, threads)
+    file = home / "model.safetensors" if weights is None else given
+    model = create(name, file, **options)
+    if threads:
+        from .runtime.torch import use_threads
 
-        folder = Path(weights) if weights is not None else home
-        return Predictor(name, OnnxEngine(folder, Predictor.graphs, threads), home / "tokenizer.json")
-    file = Path(weights) if weights is not None else home / "model.safetensors"
-    return Predictor(name, _torch_engine(name, file, threads), home / "tokenizer.json")
+        use_threads(threads)
+    return _torch_predictor(system, model, file, home, precision)
+
+
+def _predictor(graphs: Container[str]) -> type[Predictor]:
+    """The runner of a system that has these graphs."""
+    from .predictor import Predictor
+    from .referring import ReferringPredictor
+
+    return ReferringPredictor if all(name in graphs for name in ReferringPredictor.graphs) else Predictor
+
+
+def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) -> Predictor:
+    from .runtime.onnx import OnnxEngine
+
+    runner = _predictor({path.stem for path in folder.glob("*.onnx")})
+    tokenizers = [place / "tokenizer.json" for place in (folder, home)]
+    tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
+    return runner(system, OnnxEngine(folder, runner.graphs, threads), tokenizer)
+
+
+def _torch_predictor(system: str, model: Any, file: Path, home: Path, precision: str) -> Predictor:
+    from .runtime.torch import TorchEngine
+
+    graphs = importlib.import_module(f"anypose.models.{system.replace('/', '.')}.graphs").graphs(model)
+    runner = _predictor(graphs)
+    tokenizers = [place / "tokenizer.json" for place in (file.parent, home)]
+    tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
+    return runner(system, TorchEngine(graphs, precision=precision), tokenizer, **getattr(model, "asking", {}))
 
 
 def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     """A system as a torch module; needs the upper floor.
 
     Args:
-        name: one of `systems()`.
-        weights: a safetensors file, or None for random weights.
-        options: of the system's constructor.
+        name: one of `systems()`, or such with a variant behind it.
+        weights: a safetensors file, the authors' own checkpoint, or None for random weights.
+        options: of the system's constructor; they go before the variant's.
 
     Raises:
         ValueError: torch is not installed, there is no such system, or the file does not fit it.
         FileNotFoundError: the file is not there.
     """
-    _check_name(name)
+    system, variant = _parts(name)
+    path = None if weights is None else Path(weights)
+    if path is not None and not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: give the safetensors file of a trained {system}")
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        import safetensors.torch  # noqa: F401
     except ModuleNotFoundError as error:
         raise ValueError(f"torch systems need {error.name}: pip install 'anypose[torch]'") from error
-    module = importlib.import_module(f"anypose.models.{name.replace('/', '.')}")
-    # The path is the name: of all public classes the system's is the one that is called like its file.
-    plain = name.split("/")[1].replace("_", "")
-    model = next(value for key, value in vars(module).items() if key.lower() == plain)(**options)
-    if weights is None:
-        return model
-    path = Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: give the safetensors file of a trained {name}")
     try:
-        state = {key: value.float() for key, value in load_file(path).items()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
-    expected = model.state_dict()
-    shapes = [{key: value.shape for key, value in tensors.items()} for tensors in (state, expected)]
-    wrong = [key for key in sorted({*state, *expected}) if shapes[0].get(key) != shapes[1].get(key)]
-    if wrong:
-        raise ValueError(f"{path} does not fit {name}: the first entry that differs is {wrong[0]!r}")
-    model.load_state_dict(state)
+        module = importlib.import_module(f"anypose.models.{system.replace('/', '.')}")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{system} needs {error.name}: pip install 'anypose[torch]'") from error
+    variants = getattr(module, "VARIANTS", {})
+    if variant is not None and variant not in variants:
+        raise ValueError(f"there is no variant {variant!r} of {system}; there are {', '.join(variants)}")
+    state = None
+    if path is not None:
+        read = getattr(module, "published", None)
+        if path.suffix == ".safetensors" or read is None:
+            state = _safetensors(path)
+        else:
+            variant, state = read(path, variant)
+    chosen = variants.get(variant, {}) if variant is not None else {}
+    # The path is the name: of all public classes the system's is the one that is called like its file.
+    plain = system.split("/")[1].replace("_", "")
+    model = next(value for key, value in vars(module).items() if key.lower() == plain)(**{**chosen, **options})
+    if state is not None:
+        _check_fit(path, system, state, model.state_dict())
+        model.load_state_dict(state)
+        model.variant = variant
     return model
 
 
-def _torch_engine(name: str, weights: Path, threads: int | None) -> Engine:
-    model = create(name, weights)
-    from .runtime.torch import TorchEngine, use_threads
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-    if threads:
-        use_threads(threads)
-    graphs = importlib.import_module(f"anypose.models.{name.replace('/', '.')}.graphs")
-    return TorchEngine(graphs.graphs(model))
+    try:
+        return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+
+
+def _check_fit(path: Path | None, system: str, state: dict[str, Any], expected: dict[str, Any]) -> None:
+    shapes = [{key: value.shape for key, value in tensors.items()} for tensors in (state, expected)]
+    wrong = [key for key in sorted({*state, *expected}) if shapes[0].get(key) != shapes[1].get(key)]
+    if wrong:
+        raise ValueError(f"{path} does not fit {system}: the first entry that differs is {wrong[0]!r}")
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    """A system and a variant, if the name has one."""
+    contract, system, *rest = [*name.split("/"), ""][:3] if "/" in name else [name, "", ""]
+    plain = f"{contract}/{system}" if system else name
+    _check_name(plain)
+    return plain, rest[0] or None
 
 
 def _check_name(name: str) -> None:

@@ -30,6 +30,7 @@ class Settings:
     Attributes:
         steps: number of optimiser steps.
         warmup: steps until the peak learning rate; it then falls by a cosine to `floor` of it.
+        drop: part of the steps after which the rate is a tenth, in place of the cosine; 0 for the cosine.
         clip: largest norm of the gradient.
         weight_decay: of AdamW.
         ema: decay of the average of weights that is kept and shipped; it starts lower and rises.
@@ -43,6 +44,7 @@ class Settings:
     steps: int = 3000
     warmup: int = 100
     floor: float = 0.02
+    drop: float = 0.0
     clip: float = 20.0
     weight_decay: float = 0.01
     ema: float = 0.998
@@ -73,6 +75,8 @@ def rate(step: int, settings: Settings) -> float:
     """The part of the peak learning rate at a step."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
+    if settings.drop:
+        return 0.1 if step >= settings.drop * settings.steps else 1.0
     part = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return settings.floor + (1 - settings.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, part)))
 

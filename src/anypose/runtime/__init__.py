@@ -18,3 +18,11 @@ class Engine(Protocol):
             KeyError: there is no such graph, or an input it needs is not given. More than it needs may be given.
         """
         ...
+
+
+class SizedEngine(Engine, Protocol):
+    """An engine that knows the sizes its graphs were made for."""
+
+    def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
+        """The sides of a graph's input, None where they may vary. Torch graphs take any that their rules allow."""
+        ...

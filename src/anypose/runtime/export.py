@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
-    from anypose.models.promptable.pointer.graphs import Graph
+    from anypose.runtime.graph import Graph
 
 OPSET = 18
 SMALL = 600  # numbers of a weight that is kept as float32: a cast costs time at each opening
@@ -43,6 +43,16 @@ def export(graphs: Mapping[str, Graph], folder: Path) -> list[Path]:
 
 
 def _export(graph: Graph, path: Path) -> None:
+    # PyTorch's own short cut through attention is one operator that no exporter knows.
+    short_cut = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        _trace(graph, path)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(short_cut)
+
+
+def _trace(graph: Graph, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of every shape that is read
         torch.onnx.export(

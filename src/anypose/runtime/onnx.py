@@ -52,3 +52,8 @@ class OnnxEngine:
         needed = {node.name: inputs[node.name] for node in session.get_inputs()}
         names = [node.name for node in session.get_outputs()]
         return dict(zip(names, session.run(names, needed)))
+
+    def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
+        """The sides of an input; see `SizedEngine.sides`."""
+        nodes = {node.name: node.shape for node in self._sessions[graph].result().get_inputs()}
+        return tuple(side if isinstance(side, int) else None for side in nodes[name])

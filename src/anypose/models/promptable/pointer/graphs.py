@@ -5,31 +5,12 @@ All decisions are inside; who runs them cuts, scales and warps pictures and puts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor, nn
 
 from anypose.models.promptable.pointer import Pointer
 from anypose.models.promptable.pointer.first_look import Candidates, Prompts
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One graph: a module whose forward takes and gives plain tensors, with their names.
-
-    Attributes:
-        inputs: an example for each input, by name and in order.
-        outputs: names.
-        sides: for each input, the names of its sides that may vary.
-        steps: what a varying side must be a multiple of, where that is not 1.
-    """
-
-    module: nn.Module
-    inputs: dict[str, Tensor]
-    outputs: tuple[str, ...]
-    sides: dict[str, dict[int, str]]
-    steps: dict[str, int] = field(default_factory=dict)
+from anypose.runtime.graph import Graph
 
 
 class Encode(nn.Module):
