@@ -468,3 +468,8 @@ def test_the_documented_keypoints_are_the_keypoints() -> None:
         expected.append(row)
     written = "\n".join("| " + " | ".join(row) + " |" for row in expected)
     assert rows == expected, f"docs/people.md should hold:\n{written}"
+
+
+def test_the_answer_of_the_command_line_is_no_people_and_says_where_they_are() -> None:
+    with pytest.raises(ValueError, match=r'from_dict\(answer\["pictures"\]\[0\]\["people"\]\)'):
+        People.from_dict({"model": "promptable/pointer", "pictures": []})

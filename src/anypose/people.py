@@ -253,6 +253,11 @@ class People:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "People":
         """The people that `to_dict` wrote. ValueError says what is missing or does not fit."""
+        if isinstance(record, Mapping) and "pictures" in record:
+            raise ValueError(
+                "this is the answer of `anypose find` about its pictures: take "
+                'People.from_dict(answer["pictures"][0]["people"])'
+            )
         if not isinstance(record, Mapping) or record.get("format") != _FORMAT:
             found = record.get("format") if isinstance(record, Mapping) else type(record).__name__
             raise ValueError(f"not people of this library: expected the format {_FORMAT!r}, found {found!r}")

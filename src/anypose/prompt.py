@@ -46,6 +46,8 @@ class Prompt:
     def __post_init__(self) -> None:
         keep = object.__setattr__
         keep(self, "text", _words(self.text, "text"))
+        if self.text is not None and not any(map(str.isalnum, self.text)):
+            raise PromptError(f'text "{self.text}" holds no word; say who is meant')
         keep(self, "name", _words(self.name, "name"))
         keep(self, "points", _places(self.points, "points"))
         keep(self, "scribble", _places(self.scribble, "scribble"))

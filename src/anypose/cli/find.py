@@ -21,7 +21,7 @@ DEFAULT_MODEL = "promptable/pointer"
 def find(
     pictures: Annotated[
         list[str],
-        typer.Argument(metavar="PICTURE...", help="Files, folders, globs, URLs, or - for standard input."),
+        typer.Argument(metavar="PICTURE...", help="Files, folders (not those within), globs, URLs, or - for stdin."),
     ],
     text: Annotated[list[str] | None, typer.Option(metavar="T", help="Words that mean the person.")] = None,
     point: Annotated[
