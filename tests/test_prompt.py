@@ -188,5 +188,5 @@ def test_contradictions_are_named() -> None:
     Prompt(points=[(3, 4), (30, 4)], labels=[1, 0], box=(1, 1, 9, 9))
     with pytest.raises(PromptError, match="is not valid text"):
         Prompt(text="caf\udce9")
-    with pytest.raises(PromptError, match='text "..." holds no word'):
+    with pytest.raises(PromptError, match=r'text "\.\.\." holds no word'):
         Prompt(text="...")

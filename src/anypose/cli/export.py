@@ -23,9 +23,7 @@ def export(
 
     try:
         if weights.resolve() == (out / "model.safetensors").resolve():
-            stop(
-                f"--out {out} holds {weights.name} itself, which the export would round to float16; name another folder"
-            )
+            stop(f"--out {out} holds {weights.name} itself, which it would round to float16; name another folder")
         system = zoo.create(model, weights)
         from safetensors.torch import save_file
 
