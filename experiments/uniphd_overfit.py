@@ -19,14 +19,14 @@ variant = "tiny"
 model = {"dropout": 0.0, "drop_path": 0.0, "encoder_layers": 2, "groups": 10, "feedforward": 256}
 pretrained = False
 kinds = {"scribble": 1.0}
-side = 256
+side = 192
 batch = 8
 
 lr = 1e-3
 lr_backbone = 1e-3
 seed = 0
 
-steps = 1500
+steps = 500
 warmup = 30
 clip = 5.0
 weight_decay = 0.0
