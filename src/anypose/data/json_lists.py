@@ -42,7 +42,9 @@ def scan(path: Path, visits: dict[str, Visit]) -> dict[str, Any]:
     try:
         return _object(path, text, visits)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+        raise DataError(
+            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
 
 
 def entry_at(path: Path, start: int, end: int) -> Any:

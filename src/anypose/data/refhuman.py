@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from anypose.data.coco import annotation_fault, finite_numbers, image_fault, report
 from anypose.data.json_lists import entry_at, scan
-from anypose.data.sample import DataError, DataWarning, Sample
+from anypose.data.sample import DataError, Sample
 from anypose.masks import Masks
 from anypose.people import People
 from anypose.prompt import Prompt
