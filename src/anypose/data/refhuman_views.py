@@ -135,19 +135,31 @@ def cropped(view: View, window: tuple[int, int, int, int], rng: Generator, *, au
 def resized(view: View, short_side: int, long_side: int | None = LONG_SIDE, *, authors: bool = False) -> View:
     """Scaled to a short side in pixels, unless the long one would pass `long_side`.
 
-    The authors cut the places of a scribble down to whole pixels.
+    The authors cut the places of a scribble down to whole pixels, and the long side after rounding the short one.
     """
     height, width = view.size
-    scale = short_side / min(height, width)
-    if long_side is not None:
-        scale = min(scale, long_side / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    size = _authors_size(view.size, short_side, long_side) if authors else _size(view.size, short_side, long_side)
     grow = np.array([[size[1] / width, 0, 0], [0, size[0] / height, 0]])
     image = np.asarray(Image.fromarray(view.image).resize(size[::-1], Image.Resampling.BILINEAR))
     scribble = None if view.scribble is None else affines.apply(grow, view.scribble)
     if scribble is not None and authors:
         scribble = np.floor(scribble)
     return View(image, view.person.warp(grow, size), scribble, view.text, affines.compose(view.affine, grow))
+
+
+def _size(size: tuple[int, int], short_side: int, long_side: int | None) -> tuple[int, int]:
+    scale = short_side / min(size)
+    if long_side is not None:
+        scale = min(scale, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _authors_size(size: tuple[int, int], short_side: int, long_side: int | None) -> tuple[int, int]:
+    low, high = min(size), max(size)
+    if long_side is not None and high / low * short_side > long_side:
+        short_side = round(long_side * low / high)
+    long = int(short_side * high / low)
+    return (short_side, long) if size[0] <= size[1] else (long, short_side)
 
 
 def _window(size: tuple[int, int], rng: Generator) -> tuple[int, int, int, int]:
