@@ -92,9 +92,10 @@ def refhuman(
 
 
 def _reasons(counts: dict[str, int]) -> str:
-    known = ("pictures", "eligible", "entries", "placed", "unplaced")
+    known = ("pictures", "eligible", "entries", "placed", "unplaced", "spots")
     left = [f"{number} left out: {why}" for why, number in sorted(counts.items()) if why not in known]
-    return "; ".join([f"{counts['unplaced']} captions have no word of position", *left])
+    unplaced, spots = counts["unplaced"], counts["spots"]
+    return "; ".join([f"{unplaced} captions have no word of position, {spots} only name a spot", *left])
 
 
 def _samples(data: Path, images: Path) -> list[Sample]:

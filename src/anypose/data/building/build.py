@@ -81,7 +81,7 @@ def build(
         info: for the file's head.
         advance: called after each picture.
     """
-    counts: Counter[str] = Counter(pictures=len(samples), eligible=0, entries=0, placed=0, unplaced=0)
+    counts: Counter[str] = Counter(pictures=len(samples), eligible=0, entries=0, placed=0, unplaced=0, spots=0)
     faults: list[str] = []
     people: list[tuple[Sample, int, NDArray[np.int64], Candidates]] = []
     for sample, drawn in zip(samples, _drawn(samples, rules, seed, describer is None, processes)):
@@ -103,6 +103,7 @@ def build(
             continue
         counts["entries"] += 1
         counts["placed" if caption.position else "unplaced"] += 1
+        counts["spots"] += caption.spot
         image, record = _entry(len(images) + 1, sample, row, scribbles, caption)
         images.append(image)
         annotations.append(record)
@@ -160,11 +161,10 @@ def _captions(
         return describer.describe([(sample, row) for sample, row, *_ in people])
     unplaced, made = 0, 0
     out: list[Caption | str] = []
-    for sample, _, _, said in people:
+    for _, _, _, said in people:
         caption = said.choose(unplaced=unplaced <= _UNPLACED_SHARE * made)
         if caption is None:
-            listed = sample.fully_labelled
-            out.append("no sentence is true of this person alone" if listed else "not everybody is listed")
+            out.append("nothing is true of this person alone")
             continue
         made += 1
         unplaced += not caption.position
@@ -185,7 +185,7 @@ def _entry(
         "original_id": identity,
         "segmentation": person.masks.polygons()[0],
         "scribble": scribbles.ravel().tolist(),
-        "caption_by": {"describer": caption.by, "synthetic": True, "position": caption.position},
+        "caption_by": {"describer": caption.by, "synthetic": True, "position": caption.position, "spot": caption.spot},
         "review": {"state": "unchecked", "by": None, "at": None},
     }
     height, width = person.size

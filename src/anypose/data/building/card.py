@@ -8,7 +8,7 @@ from typing import Any
 from anypose.data.building.build import Built
 from anypose.data.building.choose import Rules
 
-_NAMED = ("pictures", "eligible", "entries", "placed", "unplaced")
+_NAMED = ("pictures", "eligible", "entries", "placed", "unplaced", "spots")
 
 
 def data_card(built: Built, rules: Rules, about: dict[str, Any]) -> str:
@@ -40,6 +40,7 @@ def data_card(built: Built, rules: Rules, about: dict[str, Any]) -> str:
         f"| people who may be asked for | {eligible} |",
         f"| entries | {entries} ({share} of them) |",
         f"| captions without a word of position | {counts['unplaced']} ({unplaced}) |",
+        f"| captions that only name a spot of the picture | {counts['spots']} |",
         "| scribbles | 5 an entry, cubic Bezier curves of 12 whole pixels inside the mask; a point is place 5 of the "
         "first |",
     ]

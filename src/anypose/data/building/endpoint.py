@@ -41,8 +41,8 @@ _LEAKS = ("box", "rectangle", "outline", "crop", "image", "picture", "photo", "s
 
 _WHOLE = (
     "One person in this picture is marked by a red box. In one English phrase of at most 25 words, refer to this "
-    "person so that nobody else in the picture can be meant: place among the others, what they do, what they wear. Do not "
-    "mention the box. Answer with the phrase only."
+    "person so that nobody else in the picture can be meant: place among the others, what they do, what they wear. "
+    "Do not mention the box. Answer with the phrase only."
 )
 _CROP = (
     "Describe the person in the middle in one English phrase of at most 20 words: clothing, posture, action. Answer "
