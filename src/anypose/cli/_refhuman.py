@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from anypose.cli import stop
-from anypose.cli.evaluate import load_system, progress, write_figures
+from anypose.cli.evaluate import load_system, make_folder, progress, write_figures, write_page
 
 if TYPE_CHECKING:
     from anypose.data.refhuman import RefHuman
@@ -65,6 +65,7 @@ def evaluate_refhuman(
 ) -> None:
     """Ask, count, print and write; ends the command in one line where the input is wrong."""
     from anypose.evaluation import PROTOCOLS, AnswersError, dealt, gathered, refhuman_figures
+    from anypose.report import cases_of_replies
 
     if run.protocol not in PROTOCOLS:
         stop(f"--protocol: there is no protocol {run.protocol!r}; the protocols are {' and '.join(PROTOCOLS)}")
@@ -72,7 +73,7 @@ def evaluate_refhuman(
     data = _entries(run)
     system = load_system(run.model, run.threads, run.weights) if processes == 1 else None
     if report is not None:
-        _make(report)
+        make_folder(report)
     with _kept(answers or (report / "answers" if report is not None else None)) as folder:
         try:
             store = _answers(run, folder)
@@ -92,21 +93,12 @@ def evaluate_refhuman(
     if json is not None:
         write_figures(json, figures | {"about": about})
     if report is not None:
-        from anypose.report import write_report
-
-        typer.echo(f"report: {write_report(report, replies, figures, data, about)}", err=True)
+        write_page(report, cases_of_replies(replies, data), figures, about)
     for fault in (*data.faults, *faults):
         typer.echo(f"anypose: {fault}", err=True)
     if data.faults or faults:
         lost = f"{len(data.faults)} faulty entries and {len(faults)} of {pictures} pictures"
         typer.echo(f"anypose: {lost} are left out", err=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        stop(f"--report {folder}: {error.strerror or error}")
 
 
 def _entries(run: Run) -> RefHuman:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from anypose.cli import stop
 
 if TYPE_CHECKING:
     from anypose.data.sample import Sample
+    from anypose.report import Case
     from anypose.skeleton import Skeleton
 
 _KINDS = "point,scribble,box,text,everyone"
@@ -68,8 +69,10 @@ def evaluate(
         return
     if answers is not None or processes > 1:
         stop("--answers and --processes are for RefHuman's files: add --protocol refhuman or --protocol strict")
-    kinds = _kinds(prompts or _KINDS)
+    kinds = _kinds(_KINDS if prompts is None else prompts)
     _check_json(json)
+    if report is not None:
+        make_folder(report)
     samples = _samples(data, images)[:limit]
     system = load_system(model, threads, weights)
 
@@ -82,9 +85,13 @@ def evaluate(
         stop(f"none of the {len(samples)} pictures in {images} could be opened; the first: {exam.faults[0]}")
     figures = figures_of(exam)
     _show(figures, f"{model} on {data.name}, {len(exam.samples)} pictures")
+    about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
     if json is not None:
-        about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
         write_figures(json, figures | {"about": about | {"seed": seed, "resamples": RESAMPLES}})
+    if report is not None:
+        from anypose.report import cases_of_exam
+
+        write_page(report, cases_of_exam(exam), figures, about)
     for fault in exam.faults:
         typer.echo(f"anypose: {fault}", err=True)
     if exam.faults:
@@ -169,6 +176,24 @@ def write_figures(path: Path, figures: dict[str, Any]) -> None:
         write_atomically(path, dumps(figures, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         stop(f"--json {path}: {error.strerror or error}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a report, or end the command in one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"--report {folder}: {error.strerror or error}")
+
+
+def write_page(folder: Path, cases: Sequence[Case], figures: dict[str, Any], about: dict[str, Any]) -> None:
+    """Write the page to look at."""
+    from anypose.report import write_report
+
+    try:
+        typer.echo(f"report: {write_report(folder, cases, figures, about)}", err=True)
+    except OSError as error:
+        stop(f"--report {folder}: {error.strerror or error}")
 
 
 @contextmanager

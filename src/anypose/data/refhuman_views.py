@@ -105,7 +105,7 @@ def cropped(view: View, window: tuple[int, int, int, int], rng: Generator, *, au
     person = view.person.warp(shift, size)
     corner = np.array([size[1], size[0]], np.float32)
     boxes = person.boxes.clip(0, np.tile(corner, 2))
-    inside = ((person.keypoints >= 0) & (person.keypoints < corner)).all(-1)
+    inside = np.asarray(((person.keypoints >= 0) & (person.keypoints < corner)).all(-1))
     mask = None if person.masks is None else person.masks.bitmap(0)
     if not ((boxes[:, 2:] - boxes[:, :2]) > 0).all() or (mask is not None and not mask.any()):
         return None
@@ -116,8 +116,7 @@ def cropped(view: View, window: tuple[int, int, int, int], rng: Generator, *, au
         if not (inside & (person.confidence > 0)).any():
             return None
         outside = np.where(inside[..., None], person.state, np.array([0, 0, 1.0]))
-        whole = view.person.masks is None or mask is None
-        share = 1.0 if whole else float(mask.sum()) / max(1.0, float(view.person.areas[0]))
+        share = 1.0 if mask is None else float(mask.sum()) / max(1.0, float(view.person.areas[0]))
         person = replace(
             person,
             boxes=boxes,

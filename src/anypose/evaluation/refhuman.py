@@ -125,8 +125,8 @@ def _figures(replies: Sequence[Reply], protocol: str) -> Figures:
     } | {f"p{round(100 * level)}": ((columns["iou"] > level) * ones, ones) for level in PRECISIONS}
     for name, (part, whole) in ratios.items():
         figures[name] = float(part.sum() / whole.sum()) if whole.sum() else float("nan")
-        by_picture = [np.bincount(place, values, len(pictures)) for values in (part, whole)]
-        draws[name] = resampled_ratio(*by_picture, counts)
+        parts, wholes = (np.bincount(place, values, len(pictures)) for values in (part, whole))
+        draws[name] = resampled_ratio(parts, wholes, counts)
     known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     intervals = {name: [float(bound) for bound in interval(values)] for name, values in draws.items()}
     intervals = {name: bounds for name, bounds in intervals.items() if np.isfinite(bounds).all()}

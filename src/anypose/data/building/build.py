@@ -90,7 +90,7 @@ def build(
             faults.append(drawn.fault)
             counts["picture cannot be opened"] += len(drawn.rows)
         else:
-            people += [(sample, row, *rest) for row, *rest in zip(drawn.rows, drawn.scribbles, drawn.said)]
+            people += [(sample, *rest) for rest in zip(drawn.rows, drawn.scribbles, drawn.said)]
         advance()
     captions = _captions(people, describer)
     images: list[dict[str, Any]] = []
