@@ -222,6 +222,8 @@ def test_mirrored_twice_is_the_same() -> None:
         np.testing.assert_array_equal(after.image, before.image)
         np.testing.assert_allclose(after.person.keypoints, before.person.keypoints, atol=1e-4)
         assert after.person.masks == before.person.masks
+        assert after.scribble is not None
+        assert before.scribble is not None
         np.testing.assert_allclose(after.scribble, before.scribble)
         assert after.text == before.text
         np.testing.assert_allclose(after.affine, affines.IDENTITY)

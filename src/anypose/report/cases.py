@@ -92,9 +92,9 @@ def cases_of_replies(replies: Sequence[Reply], data: RefHuman) -> list[Case]:
     for reply in replies:
         one = entries[reply.entry]
         people = known[str(one.sample.path)]
-        person = int(np.abs(people.boxes - reply.truth.boxes).max(1).argmin())
+        row = int(np.abs(people.boxes - reply.truth.boxes).max(1).argmin())
         best = reply.found[[int(reply.found.scores.argmax())]] if len(reply.found) else reply.found
-        cases.append(Case(one.sample, reply.kind, one.prompt(reply.kind), people, person, best))
+        cases.append(Case(one.sample, reply.kind, one.prompt(reply.kind), people, row, best))
     return cases
 
 

@@ -44,8 +44,8 @@ def write_data_page(path: Path, data: RefHuman, shown: int = 24) -> None:
     parts += [heading("Size", "The share of the picture that the person covers."), _counted(sizes)]
     parts += [heading("Words", "How many words the caption has."), _counted(lengths)]
     parts += [heading("Entries", "The person meant, with all of its scribbles.")]
-    chosen = np.unique(np.linspace(0, len(data) - 1, min(shown, len(data))).round().astype(int)) if len(data) else []
-    parts.append(cards([_card(data[int(place)]) for place in chosen]))
+    chosen = np.unique(np.linspace(0, max(0, len(data) - 1), min(shown, len(data))).round().astype(int))
+    parts.append(cards([_card(data[place]) for place in chosen.tolist()]))
     if data.faults:
         parts += [heading("Faults"), table(("fault",), [(fault,) for fault in data.faults])]
     write_atomically(path, page(f"{data.path.name}: {len(data)} entries", parts))
