@@ -195,4 +195,4 @@ def _digest(path: Path) -> str:
     """Names, sizes and times of the files at a path: enough to notice other weights, without reading them."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     facts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

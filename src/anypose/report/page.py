@@ -76,9 +76,9 @@ def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], acros
         colour = COLOURS[number % len(COLOURS)]
         path = " L".join(at(x, y) for x, y in points)
         parts.append(f'<path d="M{path}" stroke="{colour}" stroke-width="2" fill="none"/>')
-        y = 44 + 16 * number
-        parts.append(f'<rect x="{width - 112}" y="{y - 9}" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{width - 98}" y="{y}">{escape(name)}</text>')
+        y = 30 + high - 12 - 16 * number
+        parts.append(f'<rect x="{left + 10}" y="{y - 9}" width="10" height="10" fill="{colour}"/>')
+        parts.append(f'<text x="{left + 24}" y="{y}">{escape(name)}</text>')
     inside = "".join(parts)
     label = escape(title, quote=True)
     return f'<figure><svg role="img" aria-label="{label}" width="{width}" height="{height}">{inside}</svg></figure>'
