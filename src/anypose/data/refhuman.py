@@ -25,7 +25,7 @@ SCRIBBLES = 5
 STROKE = 12
 POINT = 5  # the place of scribble 0 that stands for a click in the authors' evaluation
 STATES = ("unchecked", "accepted", "edited", "rejected")
-# Rasterising a mask takes a third of a millisecond, which a file of any size cannot pay when it is opened.
+# Looking at an entry's mask and picture takes over a millisecond, which a file of any size cannot pay when it is opened.
 MOST_CHECKED = 5000
 
 
@@ -134,7 +134,7 @@ def read(
     rest = scan(index.path, {"images": index.add_image, "annotations": index.add_annotation})
     for key in ("images", "annotations"):
         if rest.get(key) != []:
-            raise DataError(f'{json_path} has no list "{key}"; expected a RefHuman file, which is laid out as COCO\'s')
+            raise DataError(f'{json_path} is no RefHuman file: it has no list "{key}"; the layout is that of COCO')
     index.check_categories(rest.get("categories"))
     dataset = index.dataset()
     faults = list(index.faults)
