@@ -25,7 +25,7 @@ SCRIBBLES = 5
 STROKE = 12
 POINT = 5  # the place of scribble 0 that stands for a click in the authors' evaluation
 STATES = ("unchecked", "accepted", "edited", "rejected")
-# Looking at an entry's mask and picture takes over a millisecond, which a file of any size cannot pay when it is opened.
+# Looking at an entry's mask and picture takes over a millisecond, too long for every entry of a large file.
 MOST_CHECKED = 5000
 
 
