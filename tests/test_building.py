@@ -107,6 +107,17 @@ def test_a_spot_tells_a_person_whom_words_do_not(source: Path) -> None:
         assert people.ids[covered].tolist() == [record["original_id"]]
 
 
+def test_a_spot_is_nobody_elses(tmp_path: Path) -> None:
+    behind, front = person_at(60, 60, 1, width=60, height=90), person_at(60, 60, 2, width=40, height=80)
+    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / "a.png")
+    sample = Sample("a.png", tmp_path / "a.png", People.concatenate([behind, front]), fully_labelled=False)
+    assert front.masks is not None
+    for seed in range(5):
+        words = build([sample], RULES["wide"], seed=seed).content["images"][0]["caption"].split()
+        across, down = (int(words[place + 1]) for place, word in enumerate(words) if word in ("seen", "and"))
+        assert not front.masks.bitmap(0)[int(down * SIZE[0] / 100), int(across * SIZE[1] / 100)]
+
+
 def test_a_broken_picture_costs_only_its_own_people(source: Path) -> None:
     (source.parent / "2.png").write_bytes(b"no picture")
     result = built_by(source)

@@ -88,7 +88,7 @@ def replies(data: RefHuman) -> list[Reply]:
 @pytest.fixture
 def report(data: RefHuman, tmp_path: Path) -> Path:
     asked = replies(data)
-    about = {"model": "promptable/toy", "data": "data.json", "protocol": "refhuman"}
+    about = {"model": "promptable/toy", "data": "data.json", "protocol": "refhuman", "note": "<b>&</b>"}
     return write_report(tmp_path / "page", cases_of_replies(asked, data), refhuman_figures(asked), about)
 
 
@@ -123,6 +123,7 @@ def test_everything_is_on_the_page(report: Path) -> None:
         "The wrong person",
         "2 of 8 answers are of somebody else",
         "nobody is <that>",
+        "<b>&</b>",
         "<script>alert('&')</script> the man",
     ):
         assert expected in words
