@@ -331,6 +331,12 @@ def test_every_answer_is_saved_with_who_and_when(source: Path) -> None:
     assert after["annotations"][0]["review"]["at"].endswith("+00:00")
     assert after["images"][1]["caption"] == "the man in red"
     assert after["annotations"][1]["caption_before"] == before["images"][1]["caption"]
+    assert after["annotations"][1]["caption_by"] == {
+        "describer": "Ada",
+        "synthetic": False,
+        "position": False,
+        "spot": False,
+    }
     assert Image.open(source.parent / "out_review.jpg").height == 480
     assert "1 accepted, 1 edited, 1 rejected, 4 unchecked" in result.stdout
     data = refhuman.read(source.parent / "out.json", source.parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anypose.data.coco import load
+from anypose.data.describe import mentions_position
 from anypose.data.refhuman import STATES
 from anypose.data.sample import DataError
 from anypose.files import write_atomically
@@ -79,5 +80,7 @@ class ReviewFile:
                 raise ValueError("an edited caption has words; reject the entry instead")
             record.setdefault("caption_before", image.get("caption"))
             image["caption"] = caption.strip()
+            position = mentions_position(caption)
+            record["caption_by"] = {"describer": check.by, "synthetic": False, "position": position, "spot": False}
         record["review"] = {"state": check.state, "by": check.by, "at": check.at}
         write_atomically(self.path, json.dumps(self.content, ensure_ascii=False) + "\n")
