@@ -48,3 +48,16 @@ def test_find_names_the_network_that_is_not_there(tmp_path: Path) -> None:
     done = run("--weights", str(tmp_path))
     assert done.returncode == 2
     assert "holds no yolox_nano_416.onnx" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads a process's memory as Linux shows it")
+def test_refhuman_reports_every_figure(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "refhuman.py"
+    environment = {**os.environ, "PYTHONPATH": str(Path(anypose.__file__).parents[1])}
+    command = [sys.executable, str(script), "--entries", "200", "--runs", "1", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["entries"] == 200
+    assert all(figures[name] > 0 for name in ("open: seconds", "open: peak MB", "open / json.load, processor time"))
+    assert "open: peak MB" in done.stdout

@@ -20,7 +20,7 @@ GROUND = [
     {"files", "affine", "outlines", "masks", "skeleton", "camera", "prompt"},
     {"people", "annotations", "track"},
     {"sources", "pictures", "data", "evaluation", "runtime"},
-    {"zoo", "predictor", "referring", "draw", "tracking"},
+    {"zoo", "predictor", "referring", "draw", "tracking", "report"},
     {"web", "cli", "examples", "__main__"},
 ]
 UPPER = [

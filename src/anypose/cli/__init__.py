@@ -1,4 +1,5 @@
-"""The command line. A file of this folder is a command: `find.py` with a function `find` is `anypose find`.
+"""The command line. A file of this folder is a command: `find.py` with a function `find` is `anypose find`, and a
+folder is a group of them: `data/show.py` with a function `show` is `anypose data show`.
 
 The first line of a command file's docstring is its line in `anypose --help`. Files are imported only when
 their command runs, and keep numpy and the model behind functions, so that `anypose --help` answers at once.
@@ -36,41 +37,51 @@ def stop(message: str, code: int = 2) -> NoReturn:
 
 
 @functools.cache
-def commands() -> tuple[str, ...]:
-    """Names of the commands, from the files of this folder."""
-    files = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return tuple(sorted(name for name in files if not name.startswith("_")))
+def commands(group: str = "") -> tuple[str, ...]:
+    """Names of the commands, from the files and folders of this folder or of a group's."""
+    places = (Path(__file__).parent / group).iterdir()
+    names = (path.stem for path in places if path.suffix == ".py" or (path / "__init__.py").is_file())
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 class Commands(TyperGroup):
-    """The group of all commands, each imported when it is called for."""
+    """The group of all commands, each imported when it is called for.
+
+    Attributes:
+        folder: of the group, "" for the outermost.
+    """
+
+    folder = ""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands, without importing any."""
-        return list(commands())
+        return list(commands(self.folder))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import one command; None where there is none of this name."""
-        if cmd_name not in commands():
+        if cmd_name not in commands(self.folder):
             return None
-        function = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        if (Path(__file__).parent / self.folder / cmd_name).is_dir():
+            return typer.main.get_command(_group(cmd_name))
+        module = ".".join(filter(None, (__name__, self.folder, cmd_name)))
+        function = getattr(importlib.import_module(module), cmd_name)
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         single.command(cmd_name, no_args_is_help=cmd_name not in ("demo", "systems"))(function)
         return typer.main.get_command(single)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command called for, or name the nearest one."""
-        name = args[0]
-        if name not in commands() and not name.startswith("-") and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(name, commands(), n=1, cutoff=0.5)
-            known = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(commands())}"
-            stop(f"there is no command {name!r}; {known}")
+        name, known = args[0], commands(self.folder)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            advice = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
+            stop(f"there is no command {' '.join(filter(None, (self.folder, name)))!r}; {advice}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands with the first line of each file."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _first_line(name)) for name in commands()])
+            formatter.write_dl([(name, _first_line(self.folder, name)) for name in commands(self.folder)])
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; Ctrl-C ends it with one line and exit code 130."""
@@ -80,9 +91,22 @@ class Commands(TyperGroup):
             stop("stopped", STOPPED_BY_USER)
 
 
-def _first_line(name: str) -> str:
-    source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-    docstring = ast.get_docstring(ast.parse(source)) or ""
+def _group(name: str) -> typer.Typer:
+    """The commands of a folder of this folder."""
+    cls = type(name, (Commands,), {"folder": name})
+    group = typer.Typer(name=name, cls=cls, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+    group.callback(help=_first_line("", name) + ".")(_nothing)
+    return group
+
+
+def _nothing() -> None:
+    """A group of commands does nothing by itself."""
+
+
+def _first_line(folder: str, name: str) -> str:
+    place = Path(__file__).parent / folder
+    file = place / f"{name}.py" if (place / f"{name}.py").is_file() else place / name / "__init__.py"
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return docstring.split("\n", 1)[0].rstrip(".")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from anypose.cli import stop
 
 if TYPE_CHECKING:
     from anypose.data.sample import Sample
+    from anypose.report import Case
     from anypose.skeleton import Skeleton
 
 _KINDS = "point,scribble,box,text,everyone"
@@ -24,11 +25,22 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="See `anypose systems`.")],
     data: Annotated[Path, typer.Argument(metavar="DATA.json", help="People and keypoints in COCO's format.")],
     images: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the pictures.")],
-    prompts: Annotated[str, typer.Option(metavar="KINDS", help="What to ask by, separated by commas.")] = _KINDS,
+    prompts: Annotated[
+        str | None, typer.Option(metavar="KINDS", help=f"What to ask by, separated by commas.  [default: {_KINDS}]")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For RefHuman's files: refhuman (the authors') or strict.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures there.")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N pictures.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws other points, scribbles and sentences.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the model.")] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="PATH", help="Weights instead of the package's.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep RefHuman's answers there; a run that stopped goes on.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Share RefHuman's questions among so many processes.")] = 1,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write a page to look at there.")] = None,
 ) -> None:
     """Ask MODEL for every labelled person of DATA.json and print how right it is, with 95 % intervals.
 
@@ -37,6 +49,8 @@ def evaluate(
     sentence made from the labels that is true of this person alone. Figures of prompts are over people with
     labelled keypoints; a difference inside the intervals is not an improvement.
 
+    With --protocol DATA.json is a RefHuman file, asked by its own captions, points and scribbles.
+
     Exit code: 0 when all is well; 2 when the input is wrong or a picture could not be opened (the others
     count).
 
@@ -44,30 +58,51 @@ def evaluate(
     Examples:
       anypose evaluate promptable/pointer dev.json --images photos/
       anypose evaluate promptable/pointer dev.json --images photos/ --prompts point,text --json figures.json
+      anypose evaluate promptable/pointer RefHuman_val.json --images photos/ --protocol refhuman --report page/
     """
-    kinds = _kinds(prompts)
-    if json is not None and (json.is_dir() or not json.resolve().parent.is_dir()):
-        stop(f"--json {json}: " + ("is a folder; name a file" if json.is_dir() else "its folder does not exist"))
+    if protocol is not None:
+        from anypose.cli._refhuman import Run, evaluate_refhuman
+
+        _check_json(json)
+        _refuse_inputs(json, [data])
+        run = Run(model, data, images, protocol, prompts, limit, threads, weights)
+        evaluate_refhuman(run, json=json, answers=answers, processes=processes, report=report)
+        return
+    if answers is not None or processes > 1:
+        stop("--answers and --processes are for RefHuman's files: add --protocol refhuman or --protocol strict")
+    kinds = _kinds(_KINDS if prompts is None else prompts)
+    _check_json(json)
+    if report is not None:
+        make_folder(report)
     samples = _samples(data, images)[:limit]
     _refuse_inputs(json, [data, *(sample.path for sample in samples)])
-    system = _system(model, threads)
+    system = load_system(model, threads, weights)
 
     from anypose.evaluation import examine, figures_of
     from anypose.evaluation.bootstrap import RESAMPLES
 
-    with _progress(len(samples)) as advance:
+    with progress(len(samples)) as advance:
         exam = examine(system, samples, kinds, seed, advance)
     if not exam.samples:
         stop(f"none of the {len(samples)} pictures in {images} could be opened; the first: {exam.faults[0]}")
     figures = figures_of(exam)
     _show(figures, f"{model} on {data.name}, {len(exam.samples)} pictures")
+    about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
     if json is not None:
-        about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
-        _write(json, figures | {"about": about | {"seed": seed, "resamples": RESAMPLES}})
+        write_figures(json, figures | {"about": about | {"seed": seed, "resamples": RESAMPLES}})
+    if report is not None:
+        from anypose.report import cases_of_exam
+
+        write_page(report, cases_of_exam(exam), figures, about)
     for fault in exam.faults:
         typer.echo(f"anypose: {fault}", err=True)
     if exam.faults:
         stop(f"{len(exam.faults)} of {len(samples)} pictures could not be opened and are left out")
+
+
+def _check_json(json: Path | None) -> None:
+    if json is not None and (json.is_dir() or not json.resolve().parent.is_dir()):
+        stop(f"--json {json}: " + ("is a folder; name a file" if json.is_dir() else "its folder does not exist"))
 
 
 def _kinds(prompts: str) -> list[str]:
@@ -126,11 +161,13 @@ def _skeleton(data: Path) -> Skeleton:
     return next((skeleton for skeleton in SKELETONS.values() if skeleton.keypoints in named), COCO17)
 
 
-def _system(model: str, threads: int | None) -> Any:
+def load_system(model: str, threads: int | None, weights: Path | None) -> Any:
+    """The system of a name, or the end of the command in one line."""
     from anypose import load
 
+    options: dict[str, Any] = {} if weights is None else {"weights": weights}
     try:
-        return load(model, threads=threads)
+        return load(model, threads=threads, **options)
     except (ValueError, ImportError, OSError) as error:
         stop(" ".join(str(error).split()))
 
@@ -143,7 +180,8 @@ def _show(figures: dict[str, Any], title: str) -> None:
     print_table(Console(), figures, title)
 
 
-def _write(path: Path, figures: dict[str, Any]) -> None:
+def write_figures(path: Path, figures: dict[str, Any]) -> None:
+    """Write figures as JSON, whole or not at all."""
     from json import dumps
 
     from anypose.files import write_atomically
@@ -154,8 +192,26 @@ def _write(path: Path, figures: dict[str, Any]) -> None:
         stop(f"--json {path}: {error.strerror or error}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a report, or end the command in one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"--report {folder}: {error.strerror or error}")
+
+
+def write_page(folder: Path, cases: Sequence[Case], figures: dict[str, Any], about: dict[str, Any]) -> None:
+    """Write the page to look at."""
+    from anypose.report import write_report
+
+    try:
+        typer.echo(f"report: {write_report(folder, cases, figures, about)}", err=True)
+    except OSError as error:
+        stop(f"--report {folder}: {error.strerror or error}")
+
+
 @contextmanager
-def _progress(count: int) -> Iterator[Callable[[], None]]:
+def progress(count: int) -> Iterator[Callable[[], None]]:
     """A progress bar on standard error at a terminal; otherwise nothing."""
     if not sys.stderr.isatty():
         yield lambda: None

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +50,21 @@ def read(
             the first 20 are in the message and every one in `.faults`.
     """
     json_path, images_dir = Path(json_path), Path(images_dir)
-    content = _load(json_path)
+    content = load(json_path)
     faults: list[str] = []
     people_ids = _person_categories(content.get("categories"), skeleton, faults)
     images = _images(content["images"], images_dir, faults)
     grouped, damaged = _annotations(content["annotations"], images, people_ids, skeleton, faults)
     if faults:
-        _report(json_path, faults, strict)
+        report(json_path, faults, strict)
     return [
         _sample(image, images_dir, grouped.get(key, []), skeleton, complete=key not in damaged)
         for key, image in images.items()
     ]
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
+    """The object that a COCO file holds, with its lists of images and annotations; DataError says what is wrong."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -81,7 +83,8 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _report(path: Path, faults: list[str], strict: bool) -> None:
+def report(path: Path, faults: list[str], strict: bool) -> None:
+    """Raise DataError with the faults or, unless strict, warn of them."""
     shown = "".join(f"\n  {fault}" for fault in faults[:FAULTS_SHOWN])
     more = f"\n  and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
     count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
@@ -116,7 +119,7 @@ def _images(records: list[Any], folder: Path, faults: list[str]) -> dict[Any, di
         raise DataError(f"cannot read the folder of pictures {folder}: {error.strerror or error}") from error
     images: dict[Any, dict[str, Any]] = {}
     for position, record in enumerate(records):
-        fault = _image_fault(record, images)
+        fault = image_fault(record, images)
         if fault is None and record["file_name"] not in present and not (folder / record["file_name"]).is_file():
             fault = f"picture {record['file_name']} is not in {folder}"
         if fault is None:
@@ -127,7 +130,8 @@ def _images(records: list[Any], folder: Path, faults: list[str]) -> dict[Any, di
     return images
 
 
-def _image_fault(record: Any, seen: dict[Any, Any]) -> str | None:
+def image_fault(record: Any, seen: Container[Any]) -> str | None:
+    """What is wrong with the record of an image, in words; `seen` are the ids of those before it."""
     if not isinstance(record, dict):
         return f"is a {type(record).__name__}, expected an object"
     if not isinstance(record.get("id"), int | str):
@@ -170,7 +174,7 @@ def _annotations(
             fault = f"id is {record.get('id')!r}, expected a whole number"
         elif listed[record["id"]] > 1:
             fault = "the id is used more than once"
-        fault = fault or _annotation_fault(record, image or {}, skeleton)
+        fault = fault or annotation_fault(record, image or {}, skeleton)
         if fault is None:
             grouped[key].append(record)
             continue
@@ -180,20 +184,21 @@ def _annotations(
     return grouped, damaged
 
 
-def _annotation_fault(record: dict[str, Any], image: dict[str, Any], skeleton: Skeleton) -> str | None:
+def annotation_fault(record: dict[str, Any], image: Mapping[str, Any], skeleton: Skeleton) -> str | None:
+    """What is wrong with an annotation of the record `image` (height and width), in words."""
     box: Any = record.get("bbox")
-    if not _numbers(box) or len(box) != 4:
+    if not finite_numbers(box) or len(box) != 4:
         return f"bbox is {box!r}, expected 4 finite numbers x, y, width, height"
     if box[2] <= 0 or box[3] <= 0:
         return f"bbox is {box!r}, expected width and height above 0"
     area = record.get("area")
-    if area is not None and not (_numbers([area]) and area >= 0):
+    if area is not None and not (finite_numbers([area]) and area >= 0):
         return f"area is {area!r}, expected a number of square pixels"
     if record.get("iscrowd", 0) not in (0, 1):
         return f"iscrowd is {record['iscrowd']!r}, expected 0 or 1"
     keypoints = record.get("keypoints")
     if keypoints is not None and not record.get("iscrowd"):
-        if not _numbers(keypoints) or len(keypoints) != 3 * len(skeleton):
+        if not finite_numbers(keypoints) or len(keypoints) != 3 * len(skeleton):
             length = f"has {len(keypoints)} entries" if isinstance(keypoints, list) else f"is {keypoints!r}"
             return f"keypoints {length}, expected {3 * len(skeleton)} finite numbers ({skeleton.name})"
         if not set(keypoints[2::3]) <= {0, 1, 2}:
@@ -210,7 +215,7 @@ def _segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str | None:
         return None
     if isinstance(segmentation, list):
         for polygon in segmentation:
-            if not _numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
+            if not finite_numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
                 return "a polygon of the segmentation is not a list of at least 3 finite x, y pairs"
         return None
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
@@ -219,7 +224,7 @@ def _segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str | None:
         return f"the mask is of size {segmentation['size']}, the picture [height, width] is {list(size)}"
     counts = segmentation["counts"]
     if isinstance(counts, list):
-        if not _numbers(counts) or any(count < 0 or count != int(count) for count in counts):
+        if not finite_numbers(counts) or any(count < 0 or count != int(count) for count in counts):
             return "the mask's counts are not whole numbers"
         if sum(counts) != size[0] * size[1]:
             return f"the mask's run lengths sum to {sum(counts)}, expected {size[0] * size[1]}"
@@ -233,12 +238,12 @@ def _segmentation_fault(segmentation: Any, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _numbers(values: Any) -> bool:
+def finite_numbers(values: Any) -> bool:
     """Whether this is a list of finite numbers (JSON's true is not one)."""
     if not isinstance(values, list):
         return False
     try:
-        return math.isfinite(math.fsum(values)) and bool not in map(type, values)
+        return math.isfinite(sum(values)) and bool not in set(map(type, values))
     except (TypeError, ValueError, OverflowError):
         return False
 

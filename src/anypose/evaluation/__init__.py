@@ -5,12 +5,17 @@ system for everybody in a data set by every kind of prompt, `figures_of` turns t
 intervals and `table_of` into a table.
 """
 
+from .answers import Answers, AnswersError
+from .asking import ask, dealt, gathered
 from .bootstrap import interval, resampled_pictures, resampled_ratio
 from .calibration import calibration_error
 from .exam import PROMPT_KINDS, Answer, Exam, Scene, System, examine
 from .figures import figures_of
 from .precision import Matches, Precision, average_precision
 from .prompts import box_prompt, point_prompt, scribble_prompt
+from .refhuman import PROTOCOLS, Reply, ranked, refhuman_figures
+from .refhuman_table import print_refhuman, refhuman_notes
+from .selection import prompted_precision, select, selected_precision
 from .sentences import Sentences
 from .similarity import (
     box_iou,
@@ -23,29 +28,43 @@ from .table import notes_of, print_table, table_of
 
 __all__ = [
     "PROMPT_KINDS",
+    "PROTOCOLS",
     "Answer",
+    "Answers",
+    "AnswersError",
     "Exam",
     "Matches",
     "Precision",
+    "Reply",
     "Scene",
     "Sentences",
     "System",
+    "ask",
     "average_precision",
     "box_iou",
     "box_prompt",
     "calibration_error",
     "correct_keypoints",
+    "dealt",
     "examine",
     "figures_of",
+    "gathered",
     "interval",
     "keypoint_similarity",
     "mask_overlap",
     "notes_of",
     "object_keypoint_similarity",
     "point_prompt",
+    "print_refhuman",
     "print_table",
+    "prompted_precision",
+    "ranked",
+    "refhuman_figures",
+    "refhuman_notes",
     "resampled_pictures",
     "resampled_ratio",
     "scribble_prompt",
+    "select",
+    "selected_precision",
     "table_of",
 ]

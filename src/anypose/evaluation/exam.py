@@ -43,6 +43,7 @@ class Answer:
         kind: of the prompt, one of `PROMPT_KINDS`.
         words: for text "caption", "with position" or "without position".
         found: the top answer, or nobody; in the skeleton of the truth.
+        prompt: what was asked.
     """
 
     picture: int
@@ -50,6 +51,7 @@ class Answer:
     kind: str
     words: str | None
     found: People
+    prompt: Prompt | None = None
 
 
 @dataclass
@@ -128,8 +130,8 @@ def _examine_picture(
         raise ValueError(f"{sample.name}: {len(found)} answers to {len(prompts)} prompts")
     picture = len(exam.samples)
     exam.samples.append(sample)
-    for (person, kind, words), people in zip(asked, found):
-        exam.answers.append(Answer(picture, person, kind, words, _top(people, sample.people)))
+    for (person, kind, words), prompt, people in zip(asked, prompts, found):
+        exam.answers.append(Answer(picture, person, kind, words, _top(people, sample.people), prompt))
     if "everyone" in exam.kinds:
         exam.everyone.append(_alike(scene.find(), sample.people))
 

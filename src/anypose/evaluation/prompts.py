@@ -7,6 +7,7 @@ they depend neither on the order of the file nor on who else is asked for.
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scribbles import bezier
 from ..people import People
 from ..prompt import Prompt
 
@@ -16,15 +17,7 @@ _POINT_DEPTH = 0.25
 # Depth is measured on at most this many pixels a side: it needs no more, and costs by the pixel.
 _DEPTH_SIDE = 256
 _SCRIBBLE_TRIES = 512
-# Bernstein polynomials of a cubic Bezier curve, (places, 4 control points).
-_CURVE = np.stack(
-    [
-        binomial * (1 - step) ** (3 - power) * step**power
-        for step in [np.linspace(0.0, 1.0, SCRIBBLE_PLACES)]
-        for power, binomial in enumerate((1, 3, 3, 1))
-    ],
-    axis=-1,
-)
+_CURVE = bezier(SCRIBBLE_PLACES)
 
 
 def point_prompt(person: People, seed: int = 0) -> Prompt:

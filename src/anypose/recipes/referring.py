@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,11 @@ class Referring(Recipe):
         if weights is not None:
             uniphd.load_state_dict(load_file(weights))
         super().__init__(uniphd, _groups(uniphd, lr, lr_backbone, lr_text))
-        entries: list[Referred] = [] if refhuman_data is None else refhuman.read(*refhuman_data)
-        entries += [] if people is None else _of_coco(people)
+        entries: Sequence[Referred] = [] if people is None else _of_coco(people)
+        if refhuman_data is not None:
+            # Its entries stay on the disk until their turn comes.
+            named = refhuman.read(*refhuman_data)
+            entries = [*named, *entries] if entries else named
         if not entries:
             raise ValueError("there is nobody to learn from: give refhuman_data or people")
         self.entries = entries if first is None else _of_pictures(entries, first)
@@ -152,7 +155,7 @@ def _of_coco(people: tuple[str, str]) -> list[Referred]:
     ]
 
 
-def _of_pictures(entries: list[Referred], count: int) -> list[Referred]:
+def _of_pictures(entries: Sequence[Referred], count: int) -> list[Referred]:
     """The first entry of each of the first `count` pictures."""
     by_picture: dict[Path, Referred] = {}
     for entry in entries:

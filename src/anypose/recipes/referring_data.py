@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -152,7 +153,7 @@ def show(entry: Referred, rng: Generator) -> Shown:
 
 
 def batch_of(
-    entries: list[Referred], kind: str, augmentation: Augmentation | None, words: Any, side: int, seed: int
+    entries: Sequence[Referred], kind: str, augmentation: Augmentation | None, words: Any, side: int, seed: int
 ) -> Batch:
     """Entries as a batch that asks in one way: "text", "scribble" or "point"."""
     rng = np.random.default_rng(seed)

@@ -1,0 +1,1 @@
+"""Build, check and look at data sets of referred people."""
