@@ -211,7 +211,7 @@ def write_page(folder: Path, cases: Sequence[Case], figures: dict[str, Any], abo
 
 
 @contextmanager
-def progress(count: int) -> Iterator[Callable[[], None]]:
+def progress(count: int, what: str = "pictures") -> Iterator[Callable[[], None]]:
     """A progress bar on standard error at a terminal; otherwise nothing."""
     if not sys.stderr.isatty():
         yield lambda: None
@@ -219,7 +219,7 @@ def progress(count: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("pictures", total=count)
+        task = bar.add_task(what, total=count)
         yield lambda: bar.advance(task)

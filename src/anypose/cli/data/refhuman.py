@@ -6,14 +6,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from anypose.cli import stop
 
 if TYPE_CHECKING:
-    from anypose.data.building import Describer, Rules
+    from anypose.data.building import Describer
     from anypose.data.sample import Sample
 
 
@@ -53,7 +53,8 @@ def refhuman(
       anypose data refhuman people.json --images photos/ --out referred.json
       anypose data refhuman people.json --images photos/ --out referred.json --describer endpoint --price-in 2.5
     """
-    from anypose.data.building import RULES, build, data_card
+    from anypose.cli.evaluate import progress
+    from anypose.data.building import RULES, build, chosen, data_card
     from anypose.files import write_atomically
 
     if rules not in RULES:
@@ -64,11 +65,10 @@ def refhuman(
         stop(f"--out {out}: name a new file in a folder that exists")
     samples = _samples(data, images)[:limit]
     folder = cache or out.with_name(f"{out.stem}_captions")
-    asking = (
-        None
-        if describer == "offline"
-        else _endpoint(samples, RULES[rules], folder, parallel, (price_in, price_out), yes)
-    )
+    asking, counted = None, (len(samples), "pictures")
+    if describer == "endpoint":
+        people = [(sample, row) for sample in samples for row in chosen(sample, RULES[rules])]
+        asking, counted = _endpoint(people, folder, parallel, (price_in, price_out), yes), (len(people), "people")
     about = {
         "file": out.name,
         "source": data.name,
@@ -77,7 +77,9 @@ def refhuman(
         "command": shlex.join(["anypose", *sys.argv[1:]]),
     }
     info = {"description": f"referred people from {data.name}", "seed": seed, "captions": about["describer"]}
-    built = build(samples, RULES[rules], seed=seed, describer=asking, processes=processes, info=info)
+    options: dict[str, Any] = {"seed": seed, "describer": asking, "processes": processes, "info": info}
+    with progress(*counted) as advance:
+        built = build(samples, RULES[rules], advance=advance, **options)
     for fault in built.faults:
         typer.echo(f"anypose: {fault}", err=True)
     if not built.counts["entries"]:
@@ -118,16 +120,15 @@ def _samples(data: Path, images: Path) -> list[Sample]:
 
 
 def _endpoint(
-    samples: list[Sample], rules: Rules, cache: Path, parallel: int, prices: tuple[float, float], yes: bool
+    people: list[tuple[Sample, int]], cache: Path, parallel: int, prices: tuple[float, float], yes: bool
 ) -> Describer:
     """The endpoint, after saying what it will take; ends the command where that is not wanted."""
-    from anypose.data.building import Endpoint, EndpointError, Settings, chosen
+    from anypose.data.building import Endpoint, EndpointError, Settings
 
     try:
         endpoint = Endpoint(Settings.from_environment(cache, parallel=parallel))
     except EndpointError as error:
         stop(str(error))
-    people = [(sample, row) for sample in samples for row in chosen(sample, rules)]
     most = endpoint.estimate(people)
     price = f", {most.cost(*prices):.2f} at the prices given" if any(prices) else ""
     typer.echo(

@@ -30,8 +30,10 @@ class Describer(Protocol):
 
     name: str
 
-    def describe(self, people: Sequence[tuple[Sample, int]]) -> list[Caption | str]:
-        """For each (picture, row) its caption, or the reason why there is none."""
+    def describe(
+        self, people: Sequence[tuple[Sample, int]], advance: Callable[[], None] = lambda: None
+    ) -> list[Caption | str]:
+        """For each (picture, row) its caption, or the reason why there is none; `advance` is called after each."""
         ...
 
 
@@ -79,7 +81,7 @@ def build(
         describer: makes the captions; None makes them from labels and pixels.
         processes: that pictures are shared among.
         info: for the file's head.
-        advance: called after each picture.
+        advance: called after each picture or, where somebody else describes, after each person.
     """
     counts: Counter[str] = Counter(pictures=len(samples), eligible=0, entries=0, placed=0, unplaced=0, spots=0)
     faults: list[str] = []
@@ -91,8 +93,9 @@ def build(
             counts["picture cannot be opened"] += len(drawn.rows)
         else:
             people += [(sample, *rest) for rest in zip(drawn.rows, drawn.scribbles, drawn.said)]
-        advance()
-    captions = _captions(people, describer)
+        if describer is None:
+            advance()
+    captions = _captions(people, describer, advance)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for (sample, row, scribbles, _), caption in zip(people, captions):
@@ -107,16 +110,14 @@ def build(
         image, record = _entry(len(images) + 1, sample, row, scribbles, caption)
         images.append(image)
         annotations.append(record)
+    return Built(_content(info or {}, images, annotations), dict(counts), tuple(faults))
+
+
+def _content(info: dict[str, Any], images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     category = {"id": 1, "name": "person", "supercategory": "person", "keypoints": list(COCO17.keypoints)}
     category["skeleton"] = [[first + 1, second + 1] for first, second in COCO17.bones]
-    content = {
-        "info": info or {},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": [category],
-    }
-    return Built(content, dict(counts), tuple(faults))
+    lists = {"images": images, "annotations": annotations, "categories": [category]}
+    return {"info": info, "licenses": [], **lists}
 
 
 def _drawn(samples: Sequence[Sample], rules: Rules, seed: int, describes: bool, processes: int) -> Iterator[_Drawn]:
@@ -154,11 +155,13 @@ def _draw(job: tuple[Sample, Rules, int, bool]) -> _Drawn:
 
 
 def _captions(
-    people: Sequence[tuple[Sample, int, NDArray[np.int64], Candidates]], describer: Describer | None
+    people: Sequence[tuple[Sample, int, NDArray[np.int64], Candidates]],
+    describer: Describer | None,
+    advance: Callable[[], None],
 ) -> list[Caption | str]:
     """For each person words, or the reason why there are none."""
     if describer is not None:
-        return describer.describe([(sample, row) for sample, row, *_ in people])
+        return describer.describe([(sample, row) for sample, row, *_ in people], advance)
     unplaced, made = 0, 0
     out: list[Caption | str] = []
     for _, _, _, said in people:

@@ -116,17 +116,11 @@ class Endpoint:
     Args:
         settings: where and how.
         sleep: waits between attempts.
-        advance: called after each person.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        sleep: Callable[[float], None] = time.sleep,
-        advance: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = settings.model
-        self.settings, self._sleep, self._advance = settings, sleep, advance
+        self.settings, self._sleep = settings, sleep
         self._lock, self._failed_in_a_row = threading.Lock(), 0
         self.requests = 0
 
@@ -140,10 +134,16 @@ class Endpoint:
         words = len((_WHOLE + _CROP + _MERGE).split()) + 60
         return Estimate(REQUESTS * len(people), int(pixels / 750 + 1.4 * words * len(people)), 120 * len(people))
 
-    def describe(self, people: Sequence[tuple[Sample, int]]) -> list[Caption | str]:
+    def describe(
+        self, people: Sequence[tuple[Sample, int]], advance: Callable[[], None] = lambda: None
+    ) -> list[Caption | str]:
         """For each person a caption, or why there is none; after eight failures in a row nobody else is asked."""
+        found = []
         with ThreadPoolExecutor(self.settings.parallel) as pool:
-            return list(pool.map(self._one, people))
+            for caption in pool.map(self._one, people):
+                found.append(caption)
+                advance()
+        return found
 
     def _one(self, who: tuple[Sample, int]) -> Caption | str:
         with self._lock:
@@ -157,8 +157,6 @@ class Endpoint:
             return f"no caption: {error}"
         except (PictureError, DataError, OSError) as error:
             return f"picture cannot be opened: {' '.join(str(error).split())}"
-        finally:
-            self._advance()
         with self._lock:
             self._failed_in_a_row = 0
         return Caption(text, mentions_position(text), self.name)
