@@ -191,7 +191,9 @@ class ReferringScene:
         if prompt.points is not None:
             parts.append(prompt.points)
         if prompt.scribble is not None:
-            parts.append(evenly(prompt.scribble, PLACES))
+            # As many places as it was trained on are taken as they stand.
+            line = prompt.scribble
+            parts.append(line if len(line) == PLACES else evenly(line, PLACES))
         if prompt.box is not None:
             parts.append(middle_line(prompt.box))
         if prompt.mask is not None:

@@ -124,7 +124,7 @@ def read(
         images_dir: the folder that `file_name` is relative to; a prefix "COCO_train2014_" may be missing there.
         strict: raise at any fault. Otherwise faulty entries are skipped and a `DataWarning` counts and names them.
         thorough: also look whether each scribble lies in its mask and each picture has the size stated. None does so
-            in files of up to 5000 entries; in larger ones an entry is looked at when its turn comes.
+            in files of up to 5000 entries, and in larger ones not at all.
 
     Raises:
         DataError: the file cannot be read at all or, when strict, holds faults; all are collected, the first 20 are in
