@@ -116,8 +116,11 @@ def test_what_is_no_refhuman_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(
         json.dumps({"images": [image], "annotations": [{"id": 7, "image_id": 1, "keypoints": [0] * 51}]})
     )
-    with pytest.raises(DataError, match="7"):
+    with pytest.raises(DataError, match=r"a\.jpg is not in") as caught:
         refhuman.read(tmp_path / "b.json", tmp_path)
+    # No image is sound, so what is said of them ends with the file.
+    assert len(caught.value.faults) == 2
+    assert "annotation 7" in caught.value.faults[1]
 
 
 def test_starting_from_the_hub_says_what_to_do_offline(monkeypatch: pytest.MonkeyPatch) -> None:

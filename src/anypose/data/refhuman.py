@@ -167,6 +167,7 @@ class _Index:
         self._categories: set[Any] = set()
         # Images mostly come first; annotations that come before them are looked at once more at the end.
         self._early: list[tuple[int, int]] = []
+        self._ended = False
         try:
             self._present = {entry.name for entry in os.scandir(folder)}
         except OSError as error:
@@ -190,7 +191,7 @@ class _Index:
             self.faults.append(f"image {record['id']}: {fault}" if known else f"images at byte {start}: {fault}")
 
     def add_annotation(self, record: Any, start: int, end: int) -> None:
-        if not self._spans:
+        if not self._spans and not self._ended:
             self._early.append((start, end))
             return
         fault, key = self._fault(record)
@@ -232,6 +233,7 @@ class _Index:
         self.faults += [f"category {other}: RefHuman holds people only, of category {people}" for other in wrong]
 
     def dataset(self) -> RefHuman:
+        self._ended = True
         for start, end in self._early:
             self.add_annotation(entry_at(self.path, start, end), start, end)
         lone = [key for key in self._rows if key not in self._chosen]
