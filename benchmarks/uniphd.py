@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -40,14 +41,15 @@ def random_model(variant: str) -> UniPHD:
     model = UniPHD(**VARIANTS[variant]).eval()
     with torch.no_grad():
         for head in (*model.decoder.pose, *model.decoder.box):
-            head[-1].weight.normal_(0, 0.02)  # type: ignore[index, union-attr, operator]
+            last_weight, _ = list(head.parameters())[-2:]
+            last_weight.normal_(0, 0.02)
     return model
 
 
-def sampling(model: UniPHD, way: str) -> None:
+def sampling(model: UniPHD, way: Literal["auto", "grid"]) -> None:
     for module in model.modules():
         if isinstance(module, DeformableAttention):
-            module.sampling = way  # type: ignore[assignment]
+            module.sampling = way
 
 
 def plain(model: UniPHD, picture: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -98,7 +100,8 @@ def measured(wanted: list[str], arguments: argparse.Namespace) -> dict[str, dict
     torch.set_num_threads(arguments.threads)
     model = random_model(arguments.variant)
     if arguments.compile:
-        model.encode, model.ask = torch.compile(model.encode), torch.compile(model.ask)  # type: ignore[method-assign]
+        for name in ("encode", "ask"):
+            setattr(model, name, torch.compile(getattr(model, name)))
     todo = rows(model, tuple(arguments.size))
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in wanted}
     with torch.inference_mode():

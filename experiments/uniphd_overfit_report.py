@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from anypose.evaluation import average_precision
+from anypose.models.promptable.uniphd import UniPHD
 from anypose.models.promptable.uniphd.answers import found_in
 from anypose.people import People
 from anypose.recipes import experiment
@@ -29,11 +30,12 @@ def pose_precision(run: Path, data: Path) -> float:
     newest = sorted(run.glob("step-*.pt"))[-1]
     recipe.model.load_state_dict(torch.load(newest, weights_only=True)["average"])
     model = recipe.model.eval()
+    assert isinstance(model, UniPHD)
     truth, answers = [], []
     with torch.no_grad():
         for i, entry in enumerate(recipe.entries):
             batch = batch_of([entry], "scribble", None, None, values["side"], seed=10_000 + i)
-            found = found_in(model, batch.pictures, batch.sizes, batch.prompts, torch.arange(1))  # type: ignore[arg-type]
+            found = found_in(model, batch.pictures, batch.sizes, batch.prompts, torch.arange(1))
             size = (int(batch.sizes[0, 0]), int(batch.sizes[0, 1]))
             scale = np.array([size[1], size[0]], np.float32)
             seen = batch.visible.numpy()

@@ -105,3 +105,13 @@ def test_a_first_look_that_finds_nobody_is_said(folder: Path, tmp_path: Path) ->
     torch.save(views, tmp_path / "views.pt")
     with pytest.raises(ValueError, match="finds none of the people"):
         next(recipe(folder, tmp_path).batches(0))
+
+
+def test_a_repeat_of_somebody_is_not_counted() -> None:
+    first = Pointer(**TINY).first
+    boxes = torch.tensor([[[10.0, 50, 60, 200], [12, 50, 62, 200], [150, 50, 200, 200]]])
+    scores, sizes = torch.tensor([[4.0, 3.0, 4.0]]), torch.tensor([[320.0, 416.0]])
+    with torch.no_grad():
+        together = first.placed(boxes, scores, sizes)[:, [0, 2]]
+        alone = first.placed(boxes[:, [0, 2]], scores[:, [0, 2]], sizes)
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)

@@ -182,6 +182,21 @@ def test_every_kind_of_prompt_is_answered(scene: ReferringScene) -> None:
         assert ((one.confidence > 0) & (one.confidence < 1)).all()
 
 
+def test_prompts_may_come_from_a_generator_and_words_are_no_prompt(scene: ReferringScene) -> None:
+    asked: Any = (Prompt(points=(x, 20)) for x in (20, 30))
+    assert [len(people) for people in scene.find(asked)] == [1, 1]
+    wrong: Any = "the man"
+    with pytest.raises(TypeError, match=r"write find\(Prompt\(text='the man'\)\)"):
+        scene.find(wrong)
+
+
+def test_a_scene_keeps_its_picture(predictor: ReferringPredictor) -> None:
+    pixels = np.full((48, 64, 3), 90, np.uint8)
+    scene = predictor.encode(pixels)
+    pixels[:] = 0
+    assert scene.picture.all()
+
+
 def test_prompts_in_a_batch_are_answered_as_alone(scene: ReferringScene) -> None:
     prompts = [
         Prompt(points=(300, 200)),

@@ -40,8 +40,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
 
 def is_device(path: str | Path) -> bool:
     """Whether there is something at `path` that is no file and no folder: a device, a pipe."""
-    # Not by the real path: that of a pipe is no path at all.
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)  # noqa: PTH110, PTH112, PTH113
+    place = Path(path)  # not its real path: that of a pipe is no path at all
+    return place.exists() and not place.is_file() and not place.is_dir()
 
 
 def refuse_protected(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -55,10 +55,7 @@ class Predictor:
         Raises:
             PictureError: it is not a picture.
         """
-        picture = open_picture(image)
-        if isinstance(image, np.ndarray):
-            picture = picture.copy()  # whoever gave it may use it again
-        picture.setflags(write=False)
+        picture = taken(image)
         small, affine = letterbox(picture, LONG_SIDE)
         height, width = picture.shape[:2]
         size = np.array([affine[1, 1] * height, affine[0, 0] * width], np.float32)
@@ -119,11 +116,9 @@ class Scene:
             PromptError: a prompt does not fit the picture.
             TypeError: what is asked is no prompt.
         """
-        if isinstance(prompts, str):
-            raise TypeError(f"a prompt is a Prompt: write find(Prompt(text={prompts!r}))")
         if prompts is None or isinstance(prompts, Prompt):
             return self.find([prompts or Prompt()], threshold=threshold)[0]
-        prompts = list(prompts)
+        prompts = listed(prompts)
         for prompt in prompts:
             prompt.check(self.size)
         asked = [prompt for prompt in prompts if not prompt.is_everybody]
@@ -191,7 +186,7 @@ class Scene:
                 marks += [(x, y, STROKE) for x, y in evenly(small.scribble, STROKE_PLACES)]
             box = small.box
             if prompt.mask is not None:
-                inside, around = _from_mask(prompt.mask)
+                inside, around = from_mask(prompt.mask)
                 marks += [(x, y, STROKE) for x, y in affines.apply(self.affine, inside)]
                 box = affines.apply_to_boxes(self.affine, around) if box is None else box
             places.append(marks)
@@ -294,7 +289,23 @@ def evenly(line: NDArray[Any], count: int) -> NDArray[np.float64]:
     return np.stack([np.interp(at, walked, line[:, axis]) for axis in (0, 1)], 1)
 
 
-def _from_mask(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
+def taken(image: Any) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) that nobody can write to; whoever gave an array may use it again."""
+    picture = open_picture(image)
+    if isinstance(image, np.ndarray):
+        picture = picture.copy()
+    picture.setflags(write=False)
+    return picture
+
+
+def listed(prompts: Iterable[Prompt]) -> list[Prompt]:
+    """The prompts, from wherever they come. Raises TypeError for what is no prompt."""
+    if isinstance(prompts, str):
+        raise TypeError(f"a prompt is a Prompt: write find(Prompt(text={prompts!r}))")
+    return list(prompts)
+
+
+def from_mask(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Places (12, 2) spread over a mask, and its box (4,), in picture pixels."""
     ys, xs = np.nonzero(mask)
     index = np.linspace(0, len(ys) - 1, STROKE_PLACES).round().astype(int)

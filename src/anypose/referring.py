@@ -14,8 +14,8 @@ from PIL import Image
 from . import affine as affines
 from .masks import Masks
 from .people import People
-from .pictures import letterbox, open_picture
-from .predictor import Predictor, evenly
+from .pictures import letterbox
+from .predictor import Predictor, evenly, from_mask, listed, taken
 from .prompt import Prompt, PromptError
 from .runtime import SizedEngine
 from .skeleton import COCO17, Skeleton
@@ -58,7 +58,7 @@ class ReferringPredictor(Predictor):
 
     def encode(self, image: Any) -> ReferringScene:  # type: ignore[override]
         """Everything about a picture that no prompt changes; see `Predictor.encode`."""
-        picture = open_picture(image)
+        picture = taken(image)
         height, width = picture.shape[:2]
         fixed = self._sides("encode", "picture")[:2]
         long_side = LONG_SIDE
@@ -73,6 +73,8 @@ class ReferringPredictor(Predictor):
 
     def find(self, image: Any, prompts: Prompt | Sequence[Prompt] | None = None) -> Any:
         """`encode(image).find(prompts)`, for one question about a picture; prompts are read before it is encoded."""
+        if prompts is not None and not isinstance(prompts, Prompt):
+            prompts = listed(prompts)
         for prompt in [prompts] if isinstance(prompts, Prompt) else prompts or ():
             self._check(prompt)
         return self.encode(image).find(prompts)
@@ -164,6 +166,7 @@ class ReferringScene:
             return self.find([prompts or Prompt()], threshold=threshold, candidates=candidates)[0]
         if candidates < 1:
             raise ValueError(f"candidates is {candidates}; ask for one answer or more")
+        prompts = listed(prompts)
         read = []
         for prompt in prompts:
             prompt.check(self.size)
@@ -197,9 +200,7 @@ class ReferringScene:
         if prompt.box is not None:
             parts.append(middle_line(prompt.box))
         if prompt.mask is not None:
-            ys, xs = np.nonzero(prompt.mask)
-            index = np.linspace(0, len(ys) - 1, PLACES).round().astype(int)
-            parts.append(np.stack((xs[index] + 0.5, ys[index] + 0.5), 1))
+            parts.append(from_mask(prompt.mask)[0])
         return affines.apply(self.affine, np.concatenate(parts))
 
     def _people(self, prompt: Prompt, found: dict[str, NDArray[Any]], threshold: float, note: str | None) -> People:

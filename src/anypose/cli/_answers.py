@@ -110,7 +110,7 @@ class Report:
         self.stream: IO[str] | None = sys.stdout if target == "-" else None
         self.first, self.closed = True, False
         if target not in (None, "-") and is_device(str(target)):
-            self.stream = open(str(target), "w", encoding="utf-8")  # noqa: SIM115, PTH123 (closed in __exit__)
+            self.stream = Path(str(target)).open("w", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
         elif target not in (None, "-"):
             self.target = Path(os.path.realpath(str(target)))
             if self.target.is_dir():

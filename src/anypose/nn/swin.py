@@ -36,7 +36,7 @@ class Swin(nn.Module):
         config.out_features = list(STAGES)
         self.model = SwinBackbone(config)
         # A classifier's last norm, which no map passes through.
-        self.model.swin.layernorm = nn.Identity()  # type: ignore[assignment]
+        self.model.swin.register_module("layernorm", nn.Identity())
         self.channels = tuple(width * 2**stage for stage in range(4))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

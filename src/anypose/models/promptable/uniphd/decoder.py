@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from anypose.models.promptable.uniphd.encoder import FeedForward, Ground
-from anypose.models.promptable.uniphd.queries import mlp
+from anypose.models.promptable.uniphd.queries import mlp, person_score
 from anypose.nn.deformable import DeformableAttention
 from anypose.ops.positions import logit, sine_places
 
@@ -136,15 +136,10 @@ class Decoder(nn.Module):
             for _ in range(layers)
         )
         each = range(layers)
-        self.score = nn.ModuleList(nn.Linear(width, 2) for _ in each)
-        self.box = nn.ModuleList(mlp(width, width, width, 4) for _ in each)
-        self.pose = nn.ModuleList(mlp(width, width, width, 2) for _ in each if keypoints)
+        self.score = nn.ModuleList(person_score(width) for _ in each)
+        self.box = nn.ModuleList(mlp(width, width, width, 4, from_zero=True) for _ in each)
+        self.pose = nn.ModuleList(mlp(width, width, width, 2, from_zero=True) for _ in each if keypoints)
         self.visibility = nn.ModuleList(nn.Linear(width, 1) for _ in each if keypoints)
-        for score in self.score:
-            nn.init.constant_(score.bias, -4.595)  # type: ignore[arg-type]
-        for last in (head[-1] for heads in (self.box, self.pose) for head in heads):  # type: ignore[index]
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def forward(
         self, queries: Tensor, references: Tensor, memory: Tensor, ground: Ground

@@ -19,15 +19,13 @@ class Pyramid(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], width: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, width, 1), nn.GroupNorm(32, width)) for inputs in channels
-        )
-        self.levels.append(
-            nn.Sequential(nn.Conv2d(channels[-1], width, 3, stride=2, padding=1), nn.GroupNorm(32, width))
-        )
-        for conv in (level[0] for level in self.levels):  # type: ignore[index]
+        reductions = [nn.Conv2d(inputs, width, 1) for inputs in channels]
+        reductions.append(nn.Conv2d(channels[-1], width, 3, stride=2, padding=1))
+        for conv in reductions:
             nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+        self.levels = nn.ModuleList(nn.Sequential(conv, nn.GroupNorm(32, width)) for conv in reductions)
 
     def forward(self, maps: tuple[Tensor, ...]) -> list[Tensor]:
         """Three maps (B, C, h, w) to four (B, D, h, w)."""

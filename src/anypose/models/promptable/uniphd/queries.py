@@ -31,12 +31,23 @@ class Choice(NamedTuple):
     chosen: Tensor
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Linear layers with ReLU between."""
+def mlp(*widths: int, from_zero: bool = False) -> nn.Sequential:
+    """Linear layers with ReLU between; `from_zero` starts the last one at 0, so that it moves nothing yet."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        last = nn.Linear(inputs, outputs)
+        layers += [last, nn.ReLU()]
+    if from_zero:
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
     return nn.Sequential(*layers[:-1])
+
+
+def person_score(width: int) -> nn.Linear:
+    """Logits of the two classes; they start at a hundredth, as one person is among many cells."""
+    score = nn.Linear(width, 2)
+    nn.init.constant_(score.bias, -4.595)
+    return score
 
 
 class TwoStage(nn.Module):
@@ -53,12 +64,9 @@ class TwoStage(nn.Module):
         self.groups, self.keypoints, self.padding_too = groups, keypoints, padding_too
         self.project = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
-        self.score = nn.Linear(width, 2)
-        self.pose = mlp(width, 2 * width, 2 * width, 2 * width, 2 * keypoints) if keypoints else None
-        nn.init.constant_(self.score.bias, -4.595)  # a hundredth, as one person is among many cells
-        if self.pose is not None:
-            nn.init.zeros_(self.pose[-1].weight)  # type: ignore[arg-type]
-            nn.init.zeros_(self.pose[-1].bias)  # type: ignore[arg-type]
+        self.score = person_score(width)
+        hidden = 2 * width
+        self.pose = mlp(width, hidden, hidden, hidden, 2 * keypoints, from_zero=True) if keypoints else None
 
     def forward(self, memory: Tensor, ground: Ground) -> Choice:
         """memory (P, S, D)."""
