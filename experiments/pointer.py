@@ -23,6 +23,7 @@ yolox = "{weights_dir}/yolox_nano_416.onnx"
 tinypose = "{weights_dir}/tinypose_256x192.onnx"
 detector = "{weights_dir}/yolox_nano_416.onnx"
 weights = None
+judged = None
 learn = ()
 
 lr = 8e-4

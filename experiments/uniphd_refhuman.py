@@ -38,6 +38,7 @@ seed = 0
 
 steps = 57500  # 20 epochs of about 46 000 people
 warmup = 0
+schedule = "drop"
 drop = 0.9  # after epoch 18
 clip = 0.1
 weight_decay = 1e-4

@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from anypose.pictures import PictureError
 from anypose.recipes import experiment as experiments
-from anypose.recipes import loop
-from anypose.recipes.loop import Settings, TrainingError, checkpoints, rate, train
+from anypose.recipes.checkpoints import checkpoints
+from anypose.recipes.loop import Settings, TrainingError, rate, train
 from conftest import ROOT
 from toys import Fitting, settings
 
@@ -66,7 +69,7 @@ def test_it_learns(uninterrupted: tuple[list[tuple[float, ...]], list[float]]) -
     assert lines[-1][3] < lines[0][3] / 2
 
 
-@pytest.mark.parametrize("broken_off_at", [4, 10])
+@pytest.mark.parametrize("broken_off_at", [4, 10, 19])
 def test_resuming_gives_the_same_curve(
     tmp_path: Path, broken_off_at: int, uninterrupted: tuple[list[tuple[float, ...]], list[float]]
 ) -> None:
@@ -84,12 +87,15 @@ def test_resuming_gives_the_same_curve(
     assert weights(model) == uninterrupted[1]
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, uninterrupted: tuple[list[tuple[float, ...]], list[float]]) -> None:
-    process = started(tmp_path)
-    wait_for_step(tmp_path, 10, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def test_a_run_that_is_killed_thrice_goes_on(
+    tmp_path: Path, uninterrupted: tuple[list[tuple[float, ...]], list[float]]
+) -> None:
+    for step, more in ((2, ()), (9, ("resume",)), (15, ("resume",))):
+        process = started(tmp_path, *more)
+        wait_for_step(tmp_path, step, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
     assert checkpoints(tmp_path)
     model = train(Fitting(), settings(STEPS), tmp_path, resume=True)
     assert curve(tmp_path) == uninterrupted[0]
@@ -152,6 +158,13 @@ def test_a_finished_run_resumes_to_itself(tmp_path: Path) -> None:
     assert len(curve(tmp_path)) == 6
 
 
+def test_waiting_for_data_is_said_aloud_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(Fitting(pause=0.03), settings(6), tmp_path)
+    assert capsys.readouterr().out.count("of the time is spent waiting for data: give more workers") == 1
+    waiting = [json.loads(line)["waiting"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert max(waiting) > 0.5
+
+
 def test_old_checkpoints_go_and_the_newest_stay(tmp_path: Path) -> None:
     train(Fitting(), settings(12, save_every=2, keep=3), tmp_path)
     assert [path.name for path in checkpoints(tmp_path)] == [f"step-{n:07d}.pt" for n in (8, 10, 12)]
@@ -168,11 +181,12 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
         Path(path).write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(loop.torch, "save", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(TrainingError, match=r"step-0000008\.pt \(no space left\); step-0000004\.pt is whole"):
         train(Fitting(), settings(STEPS), tmp_path)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-0000004.pt"]
-    monkeypatch.setattr(loop.torch, "save", written)
+    assert not list(tmp_path.glob("*.partial"))
+    monkeypatch.setattr(torch, "save", written)
     train(Fitting(), settings(STEPS), tmp_path, resume=True)
     assert len(curve(tmp_path)) == STEPS
 
@@ -203,6 +217,154 @@ def test_the_average_lags_behind(tmp_path: Path) -> None:
     state = torch.load(checkpoints(tmp_path)[-1], weights_only=True)
     assert state["average"]["line.weight"] != state["model"]["line.weight"]
     assert int(state["average"]["seen"]) == 16 * STEPS
+
+
+def test_other_schedules() -> None:
+    def last(**options: Any) -> float:
+        return rate(99, Settings(steps=100, warmup=10, floor=0.1, **options))
+
+    assert last(schedule="constant") == 1
+    assert last(schedule="linear") == pytest.approx(0.11, abs=1e-6)
+    assert last(schedule="drop") == 0.1
+    assert rate(69, Settings(steps=100, warmup=10, schedule="drop")) == 1
+
+
+def test_unknown_options_are_named(tmp_path: Path) -> None:
+    for options, words in (
+        ({"schedule": "cosin"}, "schedule is 'cosin', expected one of cosine"),
+        ({"precision": "half"}, "precision is 'half', expected one of None, float32"),
+        ({"recompute": True}, "Fitting does not say which blocks"),
+    ):
+        with pytest.raises(TrainingError, match=words):
+            train(Fitting(), settings(2, **options), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_runs_away_stops_the_run_and_spoils_no_checkpoint(tmp_path: Path) -> None:
+    class RunsAway(Fitting):
+        def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+            terms = super().losses(batch)
+            return {**terms, "size": terms["size"] + 1000.0} if int(self.model.state_dict()["seen"]) > 160 else terms
+
+    with pytest.raises(TrainingError, match=r"runs away: .* at step 13.*step-0000010\.pt, is sound"):
+        train(RunsAway(), settings(STEPS, save_every=2, log_every=1, keep=9), tmp_path / "a" / "b")
+    assert checkpoints(tmp_path / "a" / "b")[-1].name == "step-0000010.pt"
+    train(RunsAway(), settings(STEPS, diverge=0.0), tmp_path / "other")
+    assert len(curve(tmp_path / "other")) == STEPS
+
+
+def test_broken_data_end_the_run_with_a_checkpoint(
+    tmp_path: Path, uninterrupted: tuple[list[tuple[float, ...]], list[float]]
+) -> None:
+    class BrokenPicture(Fitting):
+        def batches(self, start: int, stride: int = 1) -> Iterator[Any]:
+            for number, batch in enumerate(super().batches(start, stride), start):
+                if number == 6:
+                    raise PictureError("a.jpg is no picture")
+                yield batch
+
+    with pytest.raises(TrainingError, match=r"data of step 6 cannot be read: a\.jpg is no picture; .*step-0000006"):
+        train(BrokenPicture(), settings(STEPS), tmp_path)
+    train(Fitting(), settings(STEPS), tmp_path, resume=True)
+    assert curve(tmp_path) == uninterrupted[0]
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    class Judged(Fitting):
+        def judge(self) -> dict[str, float]:
+            self.asked = [*getattr(self, "asked", []), float(self.model.state_dict()["line.weight"])]
+            return {"merit": -abs(len(self.asked) - 2.0)}  # the second is the best
+
+    recipe = Judged()
+    train(recipe, settings(STEPS), tmp_path)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best["step"] == 8
+    assert best["figures"] == {"merit": 0.0}
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000020.pt", "step-0000021.pt"]
+    # It is the averaged weights that are judged, and the others that learn on.
+    assert recipe.asked[1] == float(best["average"]["line.weight"]) != float(best["model"]["line.weight"])
+
+
+def test_without_figures_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
+    train(Fitting(), settings(STEPS), tmp_path)
+    losses = [line[3] for line in curve(tmp_path)]
+    means = {step: sum(losses[step - 4 : step]) / 4 for step in (4, 8, 12, 16, 20)} | {21: losses[20]}
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == min(means, key=lambda step: means[step])
+
+
+def test_accumulated_batches_make_one_step(tmp_path: Path) -> None:
+    class Whole(Fitting):
+        def batches(self, start: int, stride: int = 1) -> Iterator[Any]:
+            halves = super().batches(start, stride)
+            while True:
+                yield torch.cat((next(halves), next(halves)))
+
+    one = train(Whole(), settings(6), tmp_path / "whole")
+    two = train(Fitting(), settings(6, accumulate=2), tmp_path / "halves")
+    assert weights(one)[:2] == pytest.approx(weights(two)[:2], abs=1e-6)
+    assert torch.load(checkpoints(tmp_path / "halves")[-1], weights_only=True)["batches"] == 12
+
+
+def test_bfloat16_learns_with_float32_weights(tmp_path: Path) -> None:
+    model = train(Fitting(), settings(STEPS, precision="bfloat16"), tmp_path / "low")
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    lines = curve(tmp_path / "low")
+    assert lines[-1][3] < lines[0][3] / 2
+    train(Fitting(), settings(STEPS), tmp_path / "full")
+    assert lines[0][3] != curve(tmp_path / "full")[0][3]
+    assert lines[0][3] == pytest.approx(curve(tmp_path / "full")[0][3], rel=0.02)
+
+
+def test_what_is_computed_again_has_the_same_gradients(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    class Block(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            return super().forward(x).tanh()
+
+    class Deep(Fitting):
+        blocks = (Block,)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model.line = torch.nn.Sequential(Block(1, 8), Block(8, 8), torch.nn.Linear(8, 1))
+            self.groups = [{"params": list(self.model.parameters()), "lr": 0.01}]
+
+        def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+            error = self.model.get_submodule("line")(batch[:, :1]) - batch[:, 1:]
+            return {"error": error.square().mean(), "size": error.new_zeros(())}
+
+    train(Deep(), settings(4), tmp_path / "kept")
+    assert len(calls) == 8
+    train(Deep(), settings(4, recompute=True), tmp_path / "again")
+    assert len(calls) == 8 + 16
+    assert curve(tmp_path / "again") == curve(tmp_path / "kept")
+
+
+def test_the_report_shows_the_run(tmp_path: Path) -> None:
+    class Drawing(Fitting):
+        def pictures(self) -> list[Any]:
+            shade = min(255, int(80 * abs(float(self.model.state_dict()["line.weight"]))))
+            return [np.full((20, 30, 3), shade, np.uint8), np.full((24, 30, 3), 255 - shade, np.uint8)]
+
+    train(Drawing(), settings(STEPS, pictures_every=5), tmp_path, about={"seed": 4, "lr": 0.05})
+    assert len(list((tmp_path / "pictures").iterdir())) == 5
+    text = (tmp_path / "report.html").read_text()
+    for words in ("21 of 21", "<td>4</td>", "torch 2", "after step 21", ">gradient<", ">waiting<", "waiting for data"):
+        assert words in text
+    assert text.count("data:image/jpeg") == 5
+    assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_drawing_changes_nothing(tmp_path: Path, uninterrupted: tuple[list[tuple[float, ...]], list[float]]) -> None:
+    class Drawing(Fitting):
+        def pictures(self) -> list[Any]:
+            torch.rand(3), np.random.rand(3)  # noqa: NPY002
+            return [np.zeros((4, 4, 3), np.uint8)]
+
+    train(Drawing(), settings(STEPS, pictures_every=2), tmp_path)
+    assert curve(tmp_path) == uninterrupted[0]
 
 
 EXPERIMENT = (

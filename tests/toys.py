@@ -1,7 +1,8 @@
-"""A recipe of a few numbers, to test the training loop with: `python toys.py OUT STEPS PAUSE [resume]` trains it."""
+"""A recipe of a few numbers, to test the training loop with: `python toys.py OUT STEPS PAUSE [resume] [halves]`."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -35,24 +36,43 @@ class Fitting(Recipe):
     """Args:
     pause: seconds that a batch takes.
     broken_at: the batch that holds a NaN.
+    halves: each batch comes in two halves, one after the other.
+    noted: the first step's gradients are written to this file.
     """
 
-    def __init__(self, *, out: Path | None = None, pause: float = 0, broken_at: int = -1, lr: float = 0.05) -> None:
+    def __init__(
+        self,
+        *,
+        out: Path | None = None,
+        pause: float = 0,
+        broken_at: int = -1,
+        lr: float = 0.05,
+        halves: bool = False,
+        noted: Path | None = None,
+    ) -> None:
         torch.manual_seed(1)
         model = Line()
         super().__init__(model, [{"params": list(model.parameters()), "lr": lr}])
         self.pause, self.broken_at = pause, broken_at
+        self.halves, self.noted = halves, noted
 
-    def batches(self, start: int) -> Iterator[Any]:
+    def batches(self, start: int, stride: int = 1) -> Iterator[Any]:
         number = start
         while True:
-            x = np.random.default_rng(number).normal(size=(16, 2)).astype(np.float32)
+            whole, half = divmod(number, 2) if self.halves else (number, 0)
+            x = np.random.default_rng(whole).normal(size=(16, 2)).astype(np.float32)
             x[:, 1] = 2 * x[:, 0] + 1 + 0.1 * x[:, 1]
             if number == self.broken_at:
                 x[3, 1] = np.nan
             time.sleep(self.pause)
-            yield torch.from_numpy(x)
-            number += 1
+            yield torch.from_numpy(x[8 * half : 8 * half + 8] if self.halves else x)
+            number += stride
+
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        losses = super().step(batch)
+        if self.noted is not None and not self.noted.exists():
+            torch.save({name: value.grad for name, value in self.model.named_parameters()}, self.noted)
+        return losses
 
 
 def settings(steps: int, **changes: Any) -> Settings:
@@ -60,4 +80,7 @@ def settings(steps: int, **changes: Any) -> Settings:
 
 
 if __name__ == "__main__":
-    train(Fitting(pause=float(sys.argv[3])), settings(int(sys.argv[2])), Path(sys.argv[1]), resume="resume" in sys.argv)
+    out = Path(sys.argv[1])
+    rank = os.environ.get("RANK", "0")
+    recipe = Fitting(pause=float(sys.argv[3]), halves="halves" in sys.argv, noted=out.parent / f"gradients-{rank}.pt")
+    train(recipe, settings(int(sys.argv[2])), out, resume="resume" in sys.argv)

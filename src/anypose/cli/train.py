@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,13 @@ def train(
 ) -> None:
     """Train a model: `anypose train experiments/pointer.py --out runs/a --set lr=2e-4`.
 
-    Ctrl-C stops after the step in hand and keeps a checkpoint; --resume goes on as if nothing had happened.
+    Ctrl-C stops after the step in hand and keeps a checkpoint; --resume goes on as if nothing had happened. On several
+    GPUs or machines: `accelerate launch -m anypose train ...`, nothing else changed.
     """
     from anypose.cli import stop
 
     try:
         import torch
-        from safetensors.torch import save_file
 
         from anypose.recipes import experiment as experiments
         from anypose.recipes import loop
@@ -33,13 +34,12 @@ def train(
     # them, so it stands before the first network; it holds for the whole process, so it is taken back.
     torch.set_flush_denormal(True)
     try:
-        recipe, settings = experiments.build(experiments.read(experiment, change or ()), out)
-        model = loop.train(recipe, settings, out, resume=resume)
+        values = experiments.read(experiment, change or ())
+        recipe, settings = experiments.build(values, out)
+        loop.train(recipe, settings, out, resume=resume, about=values)
     except (ValueError, OSError, loop.TrainingError) as error:
         stop(str(error))
     finally:
         torch.set_flush_denormal(False)
-    waiting = out / "model.partial"
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, waiting)
-    waiting.replace(out / "model.safetensors")
-    typer.echo(f"weights: {out / 'model.safetensors'}")
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"weights: {out / 'model.safetensors'}; how it went: {out / 'report.html'}")

@@ -58,7 +58,7 @@ def read(
     if faults:
         report(json_path, faults, strict)
     return [
-        _sample(image, images_dir, grouped.get(key, []), skeleton, complete=key not in damaged)
+        sample_of(image, images_dir, grouped.get(key, []), skeleton, complete=key not in damaged)
         for key, image in images.items()
     ]
 
@@ -248,13 +248,14 @@ def finite_numbers(values: Any) -> bool:
         return False
 
 
-def _sample(
+def sample_of(
     image: dict[str, Any],
     folder: Path,
     records: list[dict[str, Any]],
     skeleton: Skeleton,
     complete: bool,
 ) -> Sample:
+    """A sample from a sound image record and its sound annotations; not `complete` where some were left out."""
     size = (image["height"], image["width"])
     crowds = [record["segmentation"] for record in records if record.get("iscrowd") and record.get("segmentation")]
     persons = [record for record in records if not record.get("iscrowd")]

@@ -61,7 +61,7 @@ class Sample:
             PictureError: the file is missing or is no picture.
             DataError: the picture's size is not the one the labels were written for.
         """
-        image = open_picture(self.path)
+        image = self._opened()
         if image.shape[:2] != tuple(self.people.size):
             height, width = self.people.size
             raise DataError(
@@ -69,3 +69,6 @@ class Sample:
                 f"{width}x{height}: give the folder of the pictures that were labelled"
             )
         return image
+
+    def _opened(self) -> np.ndarray:
+        return open_picture(self.path)

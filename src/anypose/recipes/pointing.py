@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -16,12 +17,22 @@ from torch import nn
 from anypose.data import coco
 from anypose.data.sample import Sample
 from anypose.data.things import COCO_THINGS
+from anypose.draw import draw
+from anypose.evaluation import examine, figures_of
+from anypose.evaluation.prompts import point_prompt
 from anypose.files import write_atomically
 from anypose.models.promptable.pointer import Pointer
+from anypose.models.promptable.pointer.graphs import graphs
 from anypose.models.promptable.pointer.losses import Batch
+from anypose.nn.csp_darknet import CSPLayer
+from anypose.nn.lite_hrnet import ShuffleUnit, StridedShuffleUnit
 from anypose.ops import boxes as box_ops
+from anypose.predictor import Predictor
 from anypose.recipes.pointing_data import Photographs, PointingData
 from anypose.recipes.recipe import Recipe
+from anypose.runtime.torch import TorchEngine
+
+PICTURES = 4  # drawn as training goes on
 
 
 class Pointing(Recipe):
@@ -36,11 +47,14 @@ class Pointing(Recipe):
         weights: a safetensors file of the pointer to go on from, or None.
         model: options of `Pointer`.
         data: options of `PointingData`.
+        judged: COCO keypoint file, and its folder, whose people are asked for by a click at every checkpoint; or None.
         learn: beginnings of the names of what is learned, such as "first.words"; everything if empty.
         lr: peak learning rate of what is new; `lr_words` of the table of words, `lr_first`, `lr_second` of the
             published trunks.
         workers: processes that prepare batches; 0 prepares them between steps.
     """
+
+    blocks = (ShuffleUnit, StridedShuffleUnit, CSPLayer)
 
     def __init__(
         self,
@@ -55,6 +69,7 @@ class Pointing(Recipe):
         weights: str | None = None,
         model: dict[str, Any] | None = None,
         data: dict[str, Any] | None = None,
+        judged: tuple[str, str] | None = None,
         learn: tuple[str, ...] = (),
         lr: float = 8e-4,
         lr_words: float = 5e-3,
@@ -87,9 +102,12 @@ class Pointing(Recipe):
         tokenizer = Path(words) / "tokenizer.json"
         self._data = PointingData(Photographs(samples, things), Photographs(others, {}), tokenizer, **options)
         self._workers = workers
+        self._judged = coco.read(*judged) if judged else []
+        several = [sample for sample in samples if len(sample.people) > 1 and sample.people.masks is not None]
+        self._shown = several[:PICTURES]
 
-    def batches(self, start: int) -> Iterator[Batch]:
-        self._data.start = start
+    def batches(self, start: int, stride: int = 1) -> Iterator[Batch]:
+        self._data.start, self._data.stride = start, stride
         loader = torch.utils.data.DataLoader(
             self._data,
             batch_size=None,
@@ -97,6 +115,27 @@ class Pointing(Recipe):
             prefetch_factor=2 if self._workers else None,
         )
         return iter(loader)
+
+    def judge(self) -> dict[str, float]:
+        if not self._judged:
+            return {}
+        figures = figures_of(examine(self._predictor(), self._judged, ("point",)))["point"]
+        return {name: float(figures[name]) for name in ("pose_ap", "miou", "right_person")}
+
+    def pictures(self) -> list[NDArray[np.uint8]]:
+        predictor, drawn = self._predictor(), []
+        for sample in self._shown:
+            prompt = point_prompt(sample.people[[0]], 0)
+            image = sample.image()
+            drawn.append(draw(image, predictor.encode(image).find(prompt), prompts=[prompt]))
+        return drawn
+
+    def _predictor(self) -> Predictor:
+        """The model as it stands."""
+        pointer = self.model
+        assert isinstance(pointer, Pointer)
+        engine = TorchEngine(graphs(pointer), str(next(pointer.parameters()).device))
+        return Predictor("promptable/pointer", engine, self._data.tokenizer_file)
 
 
 def _groups(model: Pointer, lr: float, lr_words: float, lr_first: float, lr_second: float) -> list[dict[str, Any]]:

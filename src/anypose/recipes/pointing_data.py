@@ -109,7 +109,8 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         pictures, prompts_each, crops_each, crops: sizes of a batch: pictures, prompts of each, crops of each at
             most, crops in all (athletes fill up).
         paste, mosaic: probability of a pasted person, of two pictures side by side.
-        seed, start: random state; batch number `start` is the first.
+        seed: random state.
+        start, stride: batches number `start`, `start + stride`, ... are made.
     """
 
     def __init__(
@@ -126,13 +127,14 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         mosaic: float = 0.25,
         seed: int = 0,
         start: int = 0,
+        stride: int = 1,
     ) -> None:
         self.photographs, self.athletes = photographs, athletes
         self.tokenizer_file = tokenizer
         self.pictures, self.prompts_each = pictures, prompts_each
         self.crops_each, self.crops = crops_each, crops
         self.paste, self.mosaic = paste, mosaic
-        self.seed, self.start = seed, start
+        self.seed, self.start, self.stride = seed, start, stride
         self.upright = [i for i, s in enumerate(photographs.samples) if s.people.size[0] > s.people.size[1]]
         self.lying = [i for i, s in enumerate(photographs.samples) if s.people.size[0] <= s.people.size[1]]
         self.alone = [
@@ -150,8 +152,8 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = torch.utils.data.get_worker_info()
-        number = self.start + (worker.id if worker else 0)
-        step = worker.num_workers if worker else 1
+        number = self.start + (worker.id if worker else 0) * self.stride
+        step = (worker.num_workers if worker else 1) * self.stride
         while True:
             yield self.batch(number)
             number += step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from torch import nn
 
 from anypose.data import coco, refhuman
 from anypose.data.refhuman import Referred
+from anypose.data.sample import Sample
+from anypose.data.shards import Shards
 from anypose.models.promptable.uniphd import VARIANTS, UniPHD
+from anypose.models.promptable.uniphd.decoder import DecoderLayer
+from anypose.models.promptable.uniphd.encoder import EncoderLayer
 from anypose.models.promptable.uniphd.losses import Batch
 from anypose.recipes.recipe import Recipe
 from anypose.recipes.referring_data import Augmentation, batch_of
@@ -32,6 +37,8 @@ class Referring(Recipe):
         out: folder of the run.
         refhuman_data: RefHuman's file and the folder of its pictures, or None.
         people: a COCO keypoint file and its folder instead, whose people are meant by places alone; or None.
+        shards: the folder or address of a packed set (`anypose data pack`) instead, of which a picture's people are
+            meant in turn; or None.
         first: take only so many entries, each of another picture; None takes all.
         tokenizer: RoBERTa's tokenizer.json; None asks by places alone.
         variant: of UniPHD. model: options of it that differ.
@@ -44,12 +51,15 @@ class Referring(Recipe):
             and the authors' code, by the name of a module, at Swin's rate.
     """
 
+    blocks = (EncoderLayer, DecoderLayer)
+
     def __init__(
         self,
         *,
         out: Path,
         refhuman_data: tuple[str, str] | None = None,
         people: tuple[str, str] | None = None,
+        shards: str | None = None,
         first: int | None = None,
         tokenizer: str | None = None,
         variant: str = "swin-t",
@@ -77,8 +87,9 @@ class Referring(Recipe):
             # Its entries stay on the disk until their turn comes.
             named = refhuman.read(*refhuman_data)
             entries = [*named, *entries] if entries else named
-        if not entries:
-            raise ValueError("there is nobody to learn from: give refhuman_data or people")
+        self._shards = None if shards is None else Shards(shards, seed)
+        if not entries and self._shards is None:
+            raise ValueError("there is nobody to learn from: give refhuman_data, people or shards")
         self.entries = entries if first is None else _of_pictures(entries, first)
         self.kinds = kinds or {"text": 0.5, "scribble": 0.25, "point": 0.25}
         self._words: Any = None
@@ -91,19 +102,35 @@ class Referring(Recipe):
         self._augmentation = None if augmentation is None else Augmentation(**augmentation)
         self._batch, self._seed, self._side = batch, seed, side
 
-    def batches(self, start: int) -> Iterator[Batch]:
-        count = len(self.entries)
+    def batches(self, start: int, stride: int = 1) -> Iterator[Batch]:
         step = start
-        while True:
+        for chosen in self._streamed(start, stride) if self._shards else self._chosen(start, stride):
             # What a step learns from follows from its number alone.
             random = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
-            epoch, place = divmod(step * self._batch, max(count, self._batch))
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(self._seed + epoch)).tolist()
-            chosen = [self.entries[order[(place + i) % count]] for i in range(min(self._batch, count))]
             names = list(self.kinds)
             index = int(torch.multinomial(torch.tensor(list(self.kinds.values())), 1, generator=random))
             yield batch_of(chosen, names[index], self._augmentation, self._words, self._side, random.initial_seed())
-            step += 1
+            step += stride
+
+    def _chosen(self, start: int, stride: int) -> Iterator[list[Referred]]:
+        """The entries of each batch."""
+        count = len(self.entries)
+        for step in itertools.count(start, stride):
+            epoch, place = divmod(step * self._batch, max(count, self._batch))
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(self._seed + epoch)).tolist()
+            yield [self.entries[order[(place + i) % count]] for i in range(min(self._batch, count))]
+
+    def _streamed(self, start: int, stride: int) -> Iterator[list[Referred]]:
+        """The same from shards: one person of each picture, another in each pass."""
+        assert self._shards is not None
+        local, rank = divmod(start, stride)
+        samples = self._shards.stream(rank, stride, local * self._batch)
+        for number in itertools.count(local):
+            people = [_of_samples([next(samples)]) for _ in range(self._batch)]
+            chosen = [entries[number % len(entries)] for entries in people if entries]
+            if not chosen:
+                raise ValueError(f"nobody in {self._batch} pictures of {self._shards.place} has a mask and 8 keypoints")
+            yield chosen
 
 
 def start_from_published(model: UniPHD, variant: str) -> None:
@@ -145,9 +172,13 @@ def _groups(model: UniPHD, lr: float, lr_backbone: float, lr_text: float) -> lis
 
 def _of_coco(people: tuple[str, str]) -> list[Referred]:
     """Everybody with a mask and eight keypoints, as RefHuman chose its people."""
+    return _of_samples(coco.read(*people))
+
+
+def _of_samples(samples: Sequence[Sample]) -> list[Referred]:
     return [
         Referred(sample, row, None, None)
-        for sample in coco.read(*people)
+        for sample in samples
         for row in range(len(sample.people))
         if sample.people.masks is not None
         and sample.people.masks.areas()[row] > 0

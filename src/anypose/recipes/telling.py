@@ -103,14 +103,14 @@ class Telling(Recipe):
             kept.with_suffix(".partial").replace(kept)
         self._views: list[dict[str, Any]] = torch.load(kept, weights_only=True)
 
-    def batches(self, start: int) -> Iterator[Told]:
+    def batches(self, start: int, stride: int = 1) -> Iterator[Told]:
         several = [i for i, view in enumerate(self._views) if view["overlap"].shape[1] > 1]
         number = start
         while True:
             rng = np.random.default_rng((self._seed, number))
             chosen = rng.choice(several, min(self._pictures, len(several)), replace=False)
             yield self._told([self._views[i] for i in chosen], rng)
-            number += 1
+            number += stride
 
     def losses(self, batch: Told) -> dict[str, Tensor]:
         batch = batch.to(next(self.model.parameters()).device)

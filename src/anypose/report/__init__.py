@@ -3,5 +3,6 @@
 from .answers import write_report
 from .cases import Case, cases_of_exam, cases_of_replies
 from .entries import write_data_page
+from .training import write_training_page
 
-__all__ = ["Case", "cases_of_exam", "cases_of_replies", "write_data_page", "write_report"]
+__all__ = ["Case", "cases_of_exam", "cases_of_replies", "write_data_page", "write_report", "write_training_page"]

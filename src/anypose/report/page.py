@@ -84,10 +84,10 @@ def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], acros
     return f'<figure><svg role="img" aria-label="{label}" width="{width}" height="{height}">{inside}</svg></figure>'
 
 
-def picture(image: NDArray[np.uint8], alt: str) -> str:
-    """A picture (H, W, 3), made small, inside the page."""
+def picture(image: NDArray[np.uint8], alt: str, side: int = _SIDE) -> str:
+    """A picture (H, W, 3), made small, inside the page; its long side is at most `side` pixels."""
     small = Image.fromarray(image)
-    small.thumbnail((_SIDE, _SIDE))
+    small.thumbnail((side, side))
     data = base64.b64encode(encode_picture(np.asarray(small), "jpg")).decode()
     size = f'width="{small.width}" height="{small.height}"'
     return f'<img src="data:image/jpeg;base64,{data}" {size} alt="{escape(alt, quote=True)}">'
