@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import anypose
+import rectangles
+from anypose.models.promptable.pointer import VARIANTS
 
 FIND = Path(__file__).parents[1] / "benchmarks" / "find.py"
 
@@ -61,3 +65,29 @@ def test_refhuman_reports_every_figure(tmp_path: Path) -> None:
     assert figures["entries"] == 200
     assert all(figures[name] > 0 for name in ("open: seconds", "open: peak MB", "open / json.load, processor time"))
     assert "open: peak MB" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads a process's memory as Linux shows it")
+def test_training_reports_every_figure(tmp_path: Path) -> None:
+    rectangles.write(tmp_path)
+    save_file({"table": torch.randn(100, 16), "things": torch.randn(79, 16)}, tmp_path / "words.safetensors")
+    values = {
+        "recipe": "pointing", "people": (str(tmp_path / "labels.json"), str(tmp_path)), "words": str(tmp_path),
+        "model": VARIANTS["tiny"], "data": {"pictures": 1, "prompts_each": 2, "crops": 1}, "device": "cpu",
+    }  # fmt: skip
+    experiment = tmp_path / "tiny.py"
+    experiment.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+    script = Path(__file__).parents[1] / "benchmarks" / "training.py"
+    environment = {**os.environ, "PYTHONPATH": str(Path(anypose.__file__).parents[1]), "COLUMNS": "160"}
+    command = [sys.executable, str(script), str(experiment), "--steps", "3", "--rounds", "1", "--long", "100"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "figures.json")], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    names = ("loop / bare, samples a second", "waiting for data", "going on from a checkpoint, seconds")
+    assert all(figures[name] > 0 for name in names)
+    assert "at least 0.95" in done.stdout
+    wrong = subprocess.run([*command, "--set", "lrr=1"], capture_output=True, text=True, env=environment)
+    assert wrong.returncode == 2
+    assert "has no 'lrr'" in wrong.stderr
