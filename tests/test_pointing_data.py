@@ -1,17 +1,20 @@
 """What the pointer is trained on, made from pictures of coloured rectangles."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import rectangles
 from anypose.data import coco
+from anypose.data.things import COCO_THINGS
 from anypose.models.promptable.pointer.first_look import NEGATIVE, NOTHING, POSITIVE, STROKE, Prompts
 from anypose.models.promptable.pointer.losses import NOBODY, VISIBLE, Batch
-from anypose.recipes.pointing_data import Photographs, PointingData
+from anypose.recipes.pointing_data import Photographs, PointingData, things_in
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +176,22 @@ def test_masks_of_crops_hold_their_keypoints(batches: list[Batch]) -> None:
             x, y = (batch.keypoints[n, joint] / 2).int().tolist()
             around = batch.crop_masks[n, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
             assert around.max() > 0.4
+
+
+def test_captions_name_things() -> None:
+    assert things_in("A man on skis, holding a ski pole") == {"skis"}
+    assert things_in("Two Tennis players; a ball!") == {"tennis racket", "sports ball"}
+    assert things_in("A woman carries a cat") == {"cat"}
+    assert things_in("A person in an orange vest carving a scarf") == frozenset()
+
+
+def test_words_of_nobody_name_what_is_not_there(made: PointingData) -> None:
+    data = again(made)
+    data.captions = [("A man rides a horse.", frozenset({"horse"})), ("A man and his dog", frozenset({"dog"}))]
+    view = data.photographs.view(0)
+    horse = dataclasses.replace(view, things=(("horse", view.boxes[0], 0.9),))
+    for seen, expected in ((view, {"A man rides a horse.", "A man and his dog"}), (horse, {"A man and his dog"})):
+        rng = np.random.default_rng(0)
+        said = {data._of_nobody(seen, rng) for _ in range(200)}
+        assert {caption for caption, _ in data.captions} & said == expected
+        assert {f"{article}{thing}" for article in ("a ", "the ", "one ", "") for thing in COCO_THINGS} & said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,42 @@ from tokenizers import Tokenizer
 from anypose.data.composing import View, beside, pasted
 from anypose.data.describe import Observations, describe, describe_nobody, mirror_words, observe
 from anypose.data.sample import Sample
+from anypose.data.things import COCO_THINGS
 from anypose.models.promptable.pointer.first_look import NEGATIVE, POSITIVE, STROKE
 from anypose.models.promptable.pointer.losses import NOBODY, Batch
 from anypose.recipes.pointing_batch import WORDS, Asked, Parts, jittered
 from anypose.recipes.strokes import point_on, scribble_on
+
+# What people say for a class whose own name they seldom write.
+_SAID = {
+    "skis": ("ski",),
+    "tennis racket": ("tennis", "racket", "racquet"),
+    "baseball bat": ("baseball", "bat "),
+    "baseball glove": ("baseball", "glove"),
+    "sports ball": ("ball",),
+    "cell phone": ("cell phone", "cellphone", "phone"),
+    "motorcycle": ("motorcycle", "motor bike", "motorbike"),
+    "bicycle": ("bicycle", "bike"),
+    "surfboard": ("surf",),
+    "skateboard": ("skate",),
+    "snowboard": ("snowboard",),
+    "frisbee": ("frisbee", "disc"),
+    "couch": ("couch", "sofa"),
+    "tv": ("tv", "television"),
+    "remote": ("remote", "wii", "controller"),
+    "car": ("car ", "cars "),
+    "tie": ("tie ", "ties "),
+    "bus": ("bus ", "buses "),
+    "cat": ("cat ", "cats "),
+    "cup": ("cup ", "cups "),
+    "bear": ("bear", "teddy"),
+    "orange": ("oranges ",),  # else a colour
+    "mouse": ("mouse ",),
+    "train": ("train ", "trains "),
+    "cow": ("cow ", "cows ", "cattle "),
+    "bed": ("bed ", "beds "),
+    "boat": ("boat", "ship"),
+}
 
 LYING, UPRIGHT = (320, 416), (416, 320)  # two shapes alone: every new shape costs a CPU seconds
 
@@ -148,6 +181,9 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             for j in range(len(s.people))
             if s.people.masks.known[j] and (s.people.confidence[j] > 0).sum() >= 8
         ]
+        # Captions of other pictures by the things they name: false where none of these is seen.
+        named = [(caption, things_in(caption)) for i in self.alone for caption in photographs.samples[i].captions]
+        self.captions = [(caption, things) for caption, things in named if things]
         self._tokenizer: Tokenizer | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -226,7 +262,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
 
     def _ask(self, view: View, sentences: list[list[str]], rng: Generator) -> Asked | None:
         """A prompt about somebody, or about nobody."""
-        if rng.random() < 0.15 or not len(view.boxes):
+        if rng.random() < 0.17 or not len(view.boxes):
             return self._ask_nobody(view, rng)
         person = int(rng.integers(len(view.boxes)))
         kind = rng.choice(["point", "scribble", "box", "text", "both"], p=[0.27, 0.14, 0.07, 0.44, 0.08])
@@ -258,9 +294,9 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             return None
         taken = np.concatenate((view.boxes, view.crowds))
         kind = rng.random()
-        if kind < 0.4:
-            sentence = describe_nobody(look(view), rng)
-            return None if sentence is None else Asked(NOBODY, words=self._ids(sentence.text))
+        if kind < 0.5:
+            words = self._of_nobody(view, rng)
+            return None if words is None else Asked(NOBODY, words=self._ids(words))
         for _ in range(10):
             x, y = rng.uniform(0, width), rng.uniform(0, height)
             margin = 3
@@ -280,10 +316,32 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
                 return Asked(NOBODY, box=box)
         return None
 
+    def _of_nobody(self, view: View, rng: Generator) -> str | None:
+        """Words that fit nobody here: a false description, another picture's caption, or a thing that is not there."""
+        kind = rng.random()
+        if kind < 0.5:
+            sentence = describe_nobody(look(view), rng)
+            return None if sentence is None else sentence.text
+        seen = {name for name, _, _ in view.things}
+        if kind < 0.8 and self.captions:
+            for _ in range(10):
+                caption, things = self.captions[int(rng.integers(len(self.captions)))]
+                if not things & seen:
+                    return caption
+        absent = [name for name in COCO_THINGS if name not in seen]
+        return str(rng.choice(("a {}", "the {}", "one {}", "{}"))).format(rng.choice(absent))
+
     def _ids(self, text: str) -> list[int]:
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
         return self._tokenizer.encode(text).ids[:WORDS]
+
+
+def things_in(caption: str) -> frozenset[str]:
+    """The kinds of things that a caption names."""
+    words = f" {' '.join(re.findall(r'[a-z]+', caption.lower()))} "
+    # "skis" is named by "ski", "tennis racket" by "tennis", "motorcycle" by "motorcycles".
+    return frozenset(name for name in COCO_THINGS if any(f" {word}" in words for word in _SAID.get(name, (name,))))
 
 
 def varied(view: View, sentences: list[list[str]], rng: Generator) -> tuple[View, list[list[str]]]:
