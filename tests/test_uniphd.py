@@ -521,7 +521,7 @@ def test_dynamic_masks_are_two_convolutions() -> None:
     seen = torch.cat((features, offsets[:, 0]), 1)
     seen = torch.nn.functional.conv2d(seen, first.view(6, 7, 1, 1), first_bias).relu()
     expected = torch.nn.functional.conv2d(seen, second.view(6, 6, 1, 1), second_bias)
-    torch.testing.assert_close(dynamic_masks(features, offsets, parameters, 6)[0], expected)
+    torch.testing.assert_close(dynamic_masks([features], offsets, parameters, 6)[0], expected)
 
 
 def test_an_mlp_ends_without_an_activation() -> None:

@@ -243,8 +243,7 @@ class UniPHD(nn.Module):
         persons = found.queries[:, :, 0].gather(1, index.expand(-1, -1, found.queries.shape[-1]))
         centres = found.references[:, :, 0].gather(1, index.expand(-1, -1, 2))
         picture = prompts.pictures
-        features = self.mask.features(answer.memory, seen.ground.of(picture))
-        return self.mask.coarse(features, persons, centres, seen.sizes[picture])
+        return self.mask.coarse(answer.memory, seen.ground.of(picture), persons, centres, seen.sizes[picture])
 
     def refined(self, seen: Seen, prompts: Prompts, coarse: Tensor) -> Tensor:
         """Masks (P, k, 16, h, w) refined to (P, k, 16, 2h, 2w); `pixels` of masks.py makes pixels of them."""
