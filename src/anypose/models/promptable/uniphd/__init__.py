@@ -119,6 +119,15 @@ class UniPHD(nn.Module):
     long_text: "error" refuses text that RoBERTa has no positions for, "cut" reads its beginning.
     """
 
+    # Whose linear layers may run in eight bits: most of the arithmetic, and no head. See docs/uniphd.md.
+    EIGHT_BITS = (
+        "backbone.*",
+        "words.roberta.*",
+        "*coder.layers.*feedforward.*",
+        "*coder.layers.*.value",
+        "*coder.layers.*.output",
+    )
+
     def __init__(
         self,
         *,
