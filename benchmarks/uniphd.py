@@ -167,7 +167,8 @@ def rows(model: UniPHD, size: tuple[int, int], wanted: list[str]) -> dict[str, C
 
         todo[FASTEST] = fastest
     if COMPILED in wanted:
-        todo[COMPILED] = lambda compiled=torch.compile(fast): compiled(model, picture, places[:1])
+        compiled = torch.compile(fast)
+        todo[COMPILED] = lambda: compiled(model, picture, places[:1])
     return todo
 
 
@@ -266,8 +267,8 @@ def shown(wanted: list[str], figures: dict[str, dict[str, float]], console: Cons
     for name in wanted:
         if "mask apart" in figures[name]:
             console.print(
-                f"{name}, beside the plain form: keypoints at most {figures[name]['keypoints apart']:.2g} pixels apart, "
-                f"mask logits {figures[name]['mask apart']:.2g}"
+                f"{name}, beside the plain form: keypoints at most {figures[name]['keypoints apart']:.2g} pixels "
+                f"apart, mask logits {figures[name]['mask apart']:.2g}"
             )
 
 

@@ -28,7 +28,9 @@ class EightBitLinear(nn.Module):
         scale = weight.abs().amax(1).clamp(min=1e-8).double() / 127
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that such tensors will go, in some later PyTorch
-            whole = torch.quantize_per_channel(weight, scale, torch.zeros(len(scale), dtype=torch.int64), 0, torch.qint8)
+            whole = torch.quantize_per_channel(
+                weight, scale, torch.zeros(len(scale), dtype=torch.int64), 0, torch.qint8
+            )
         bias = None if linear.bias is None else linear.bias.detach().float()
         self.packed = torch.ops.quantized.linear_prepack(whole, bias)
 

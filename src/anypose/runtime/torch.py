@@ -131,15 +131,14 @@ class Unfilled(TorchFunctionMode):
     Memory that nobody has written to is not taken from the machine, and drawing 184 million numbers takes seconds.
     """
 
-    _NAMES = ("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_")
-    # What `torch.nn.init` does is seen as a whole, and not step by step.
-    _FILLS = frozenset((Tensor.normal_, Tensor.uniform_, *(getattr(torch.nn.init, name) for name in _NAMES)))
+    # By name: tensors, torch.nn.init and transformers each have their own.
+    _FILLS = ("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_")
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in self._FILLS:
+        if getattr(func, "__name__", None) in self._FILLS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
