@@ -9,9 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typer.testing import CliRunner
 
 import anypose
 from anypose import Prompt, zoo
+from anypose.cli import app
 from anypose.models.promptable.uniphd import UniPHD
 from anypose.models.promptable.uniphd.answers import calibration
 from anypose.prompt import PromptError
@@ -204,7 +206,10 @@ class NoWork:
         (lambda: Prompt(points=(61, 5)), r"\(61, 5\) lies outside the picture of 60 x 40"),
         (lambda: Prompt(text="  "), "text is empty"),
         (lambda: Prompt(scribble=[(3, 4)]), "two places or more"),
-        (lambda: Prompt(text="word " * 600), "602 word pieces; promptable/uniphd reads at most 512: shorten it"),
+        (
+            lambda: Prompt(text="word " * 600),
+            "602 word pieces or more; promptable/uniphd reads at most 512: shorten it",
+        ),
         (lambda: Prompt(), "say or show who is meant"),
         (lambda: Prompt(text="a man", points=(5, 5)), "words or places, not both"),
         (lambda: Prompt(points=[(5, 5), (9, 9)], labels=[1, 0]), "knows no points that are not on the person"),
@@ -216,9 +221,46 @@ def test_bad_prompts_are_refused_before_any_work(ask: Callable[[], Prompt], said
     scene = ReferringScene(predictor, np.zeros((40, 60, 3), np.uint8), np.array([[1.0, 0, 0], [0, 1, 0]]), {})
     with pytest.raises(PromptError, match=said):
         scene.find(ask())
-    if "60 x 40" not in said:  # what is wrong in any picture is refused before the picture is encoded
-        with pytest.raises(PromptError, match=said):
-            predictor.find(np.zeros((40, 60, 3), np.uint8), ask())
+    with pytest.raises(PromptError, match=said):
+        predictor.find(np.zeros((40, 60, 3), np.uint8), ask())
+
+
+def test_text_of_few_long_words_is_counted_in_pieces() -> None:
+    predictor = ReferringPredictor(NAME, NoWork(), Path("nowhere"), words=4)
+    predictor._tokenizer = Letters()
+    assert predictor._check(Prompt(text="a man"))[1] is None
+
+    class Pieces(Letters):
+        def encode(self, text: str) -> Any:
+            return self.Encoding(" ".join(text))
+
+    predictor._tokenizer = Pieces()
+    with pytest.raises(PromptError, match="7 word pieces; promptable/uniphd reads at most 4: shorten it"):
+        predictor._check(Prompt(text="tower"))
+
+
+def test_find_takes_weights_and_says_what_is_wrong(checkpoint: Path, tmp_path: Path) -> None:
+    picture = str(EXAMPLES / "group.jpg")
+    (tmp_path / "cut.pth").write_bytes(checkpoint.read_bytes()[:5000])
+
+    def answered(weights: Path, *asked: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["find", picture, "--model", NAME, "--weights", str(weights), *asked])
+        return done.exit_code, " ".join((done.stdout + done.stderr).split())
+
+    code, said = answered(checkpoint, "--point", "30,30")
+    assert code == 0
+    assert "a person" in said
+    for weights, asked, expected in (
+        (tmp_path / "cut.pth", ["--point", "30,30"], "is not a whole checkpoint"),
+        (tmp_path / "none.pth", ["--point", "30,30"], "none.pth is not there"),
+        (checkpoint, ["--point", "9999,5"], "lies outside the picture of 1040 x 512"),
+        (checkpoint, ["--scribble", "5,5"], "a scribble is a line of two places or more"),
+        (checkpoint, ["--text", ""], "text is empty"),
+        (checkpoint, ["--text", "word " * 600], "shorten it"),
+    ):
+        code, said = answered(weights, *asked)
+        assert code == 2
+        assert expected in said
 
 
 def test_long_text_is_cut_on_demand(checkpoint: Path) -> None:

@@ -65,6 +65,8 @@ def load(
     if weights is None and not home.is_dir():
         raise FileNotFoundError(f"{system} comes without weights: give weights=FILE, a checkpoint of {system}")
     given = home if weights is None else Path(weights)
+    if not given.exists():
+        raise FileNotFoundError(f"{given} is not there: give the weights of {system}, or a folder of exported graphs")
     if engine is None:
         engine = "torch" if given.is_file() else "onnx"
     if engine == "onnx":

@@ -93,7 +93,9 @@ class Swin(nn.Module):
         Their channels come last in memory, as tokens have them.
         """
         swin: Any = self.model.swin
-        tokens, size = swin.embeddings(pictures)  # B N C
+        tokens, (height, width) = swin.embeddings(pictures)  # B N C
+        # Numbers and no part of an exported graph, whose pictures have one size: what follows from them is fixed too.
+        size = (int(height), int(width))
         maps = []
         for stage, name in zip(swin.encoder.layers, STAGES):
             straight, shifted = (Windows.of(size, self.window, by, tokens) for by in (0, self.window // 2))
