@@ -4,6 +4,7 @@ The folder of reference vectors can be replaced by another of the same form: ANY
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anypose.models.promptable.uniphd import Answer, Seen, UniPHD, authors, rename
+from anypose.models.promptable.uniphd import VARIANTS, Answer, Seen, UniPHD, authors, rename
 from anypose.models.promptable.uniphd.answers import at_full_size, ranked
 from anypose.models.promptable.uniphd.losses import Batch, corners
 from anypose.models.promptable.uniphd.masks import pixels
@@ -158,6 +159,25 @@ def test_the_published_layout_is_swin_t() -> None:
     }
     meta = {key: torch.empty(value.shape, device="meta") for key, value in authors(model.state_dict()).items()}
     assert rename(meta).keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("swin-t", 184031828), ("swin-b", 244142610), ("swin-l", 353965646)]
+)
+def test_every_variant_has_its_size_and_names(variant: str, parameters: int) -> None:
+    with torch.device("meta"):
+        model = UniPHD(**VARIANTS[variant])
+    assert sum(value.numel() for value in model.parameters()) == parameters
+    theirs = authors(model.state_dict())
+    assert {key: value.shape for key, value in rename(theirs).items()} == {
+        key: value.shape for key, value in model.state_dict().items()
+    }
+    # Deeper backbones have more blocks of the same entries, and the published layout's others as they are.
+    listed = {line.split("\t")[0] for line in (vectors("uniphd") / "full_keys.txt").read_text().splitlines()}
+    assert listed <= theirs.keys()
+    assert {re.sub(r"blocks\.\d+", "blocks", key) for key in theirs} == {
+        re.sub(r"blocks\.\d+", "blocks", key) for key in listed
+    }
 
 
 def test_backbone(reference: Reference) -> None:

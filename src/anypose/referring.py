@@ -75,9 +75,11 @@ class ReferringPredictor(Predictor):
         """`encode(image).find(prompts)`, for one question about a picture; prompts are read before it is encoded."""
         if prompts is not None and not isinstance(prompts, Prompt):
             prompts = listed(prompts)
+        picture = taken(image)
         for prompt in [prompts] if isinstance(prompts, Prompt) else prompts or ():
             self._check(prompt)
-        return self.encode(image).find(prompts)
+            prompt.check((picture.shape[0], picture.shape[1]))
+        return self.encode(picture).find(prompts)
 
     def _check(self, prompt: Prompt) -> tuple[list[int], str | None]:
         """The words' pieces, and a note on what is not read.
@@ -94,6 +96,12 @@ class ReferringPredictor(Predictor):
             raise PromptError(f"{self.name} knows no points that are not on the person; leave them out")
         if prompt.text is None:
             return [], None
+        # A word is a piece or more: what is too long by far needs no tokenizer to be refused.
+        least = len(prompt.text.split()) + 2
+        if least > self._limit and not self._cut:
+            raise PromptError(
+                f"the text has {least} word pieces or more; {self.name} reads at most {self._limit}: shorten it"
+            )
         pieces = self._words(prompt.text)
         if len(pieces) <= self._limit:
             return pieces, None

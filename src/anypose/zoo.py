@@ -36,6 +36,8 @@ def load(
     engine: str | None = None,
     threads: int | None = None,
     precision: str = "float32",
+    device: str = "cpu",
+    compiled: bool = False,
     **options: Any,
 ) -> Predictor:
     """A system, ready to be used.
@@ -46,7 +48,10 @@ def load(
             checkpoint; None takes those of the package.
         engine: "onnx", which needs nothing but the ground floor, or "torch"; None goes by the weights.
         threads: threads of one network; None leaves the choice to the engine.
-        precision: "float32", or "bfloat16" for "torch" where the processor has it.
+        precision: "float32"; for "torch" also "bfloat16" where the processor has it, "int8" for systems that bear it,
+            or "fastest", which picks among them.
+        device: for "torch": "cpu" or "cuda".
+        compiled: for "torch": whether `torch.compile` makes it faster; the first answer of each size takes minutes.
         options: of the system's constructor, for "torch".
 
     Raises:
@@ -60,11 +65,18 @@ def load(
     if weights is None and not home.is_dir():
         raise FileNotFoundError(f"{system} comes without weights: give weights=FILE, a checkpoint of {system}")
     given = home if weights is None else Path(weights)
+    if not given.exists():
+        raise FileNotFoundError(f"{given} is not there: give the weights of {system}, or a folder of exported graphs")
     if engine is None:
         engine = "torch" if given.is_file() else "onnx"
     if engine == "onnx":
-        if precision != "float32":
-            raise ValueError(f"exported graphs are float32: for {precision} take engine='torch'")
+        for what, given_one, only in (
+            ("precision", precision, "float32"),
+            ("device", device, "cpu"),
+            ("compiled", compiled, False),
+        ):
+            if given_one != only:
+                raise ValueError(f"exported graphs run with {what}={only!r}: for {given_one!r} take engine='torch'")
         if options:
             raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
         return _onnx_predictor(system, given, home, threads)
@@ -74,7 +86,7 @@ def load(
         from .runtime.torch import use_threads
 
         use_threads(threads)
-    return _torch_predictor(system, model, file, home, precision)
+    return _torch_predictor(system, model, file, home, (precision, device, compiled))
 
 
 def _predictor(graphs: Container[str]) -> type[Predictor]:
@@ -94,14 +106,17 @@ def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) 
     return runner(system, OnnxEngine(folder, runner.graphs, threads), tokenizer)
 
 
-def _torch_predictor(system: str, model: Any, file: Path, home: Path, precision: str) -> Predictor:
-    from .runtime.torch import TorchEngine
+def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool]) -> Predictor:
+    from .runtime.torch import TorchEngine, prepared
 
+    precision, device, compiled = running
+    asking = getattr(model, "asking", {})
+    precision = prepared(model, precision, device)
     graphs = importlib.import_module(f"anypose.models.{system.replace('/', '.')}.graphs").graphs(model)
     runner = _predictor(graphs)
     tokenizers = [place / "tokenizer.json" for place in (file.parent, home)]
     tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
-    return runner(system, TorchEngine(graphs, precision=precision), tokenizer, **getattr(model, "asking", {}))
+    return runner(system, TorchEngine(graphs, device, precision, compiled=compiled), tokenizer, **asking)
 
 
 def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
@@ -141,11 +156,17 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     chosen = variants.get(variant, {}) if variant is not None else {}
     # The path is the name: of all public classes the system's is the one that is called like its file.
     plain = system.split("/")[1].replace("_", "")
-    model = next(value for key, value in vars(module).items() if key.lower() == plain)(**{**chosen, **options})
-    if state is not None:
-        _check_fit(path, system, state, model.state_dict())
-        model.load_state_dict(state)
-        model.variant = variant
+    made = next(value for key, value in vars(module).items() if key.lower() == plain)
+    if state is None:
+        return made(**{**chosen, **options})
+    from .runtime.torch import Unfilled
+
+    with Unfilled():
+        model = made(**{**chosen, **options})
+    _check_fit(path, system, state, model.state_dict())
+    # The file's own memory becomes the model's: weights are never held twice.
+    model.load_state_dict(state, assign=True)
+    model.variant = variant
     return model
 
 

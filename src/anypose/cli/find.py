@@ -52,6 +52,9 @@ def find(
         ),
     ] = None,
     model: Annotated[str, typer.Option(metavar="NAME", help="See `anypose systems`.")] = DEFAULT_MODEL,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE|FOLDER", help="Its weights, or its exported graphs.")
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", metavar="FILE|FOLDER", help="Draw the answer; the suffix says how."),
@@ -80,6 +83,7 @@ def find(
       anypose find match.jpg --text "the goalie" --out found.png
       anypose find match.jpg --point 120,240 --point 180,230,0 --json -
       anypose find match.jpg --prompt "goalie: text=the goalie" --prompt "referee: box=10,20,90,260"
+      anypose find match.jpg --box 10,20,90,260 --model promptable/uniphd --weights UniPHD_RefHuman_SwinT.pth
       anypose find "photos/*.jpg" --everyone --out answers/ --json answers.json --masks png
       curl -s https://example.org/match.jpg | anypose find - --box 10,20,90,260
     """
@@ -97,7 +101,7 @@ def find(
         sources = [str(source) for source in list_pictures(pictures)]
         targets = plan(sources, out)
         refuse_inputs([beside] if beside else [], [*sources, *(str(path) for path in targets if path)])
-        predictor = _load(model)
+        predictor = _load(model, weights)
         with Report(json, model) as report:
             run = Run(
                 predictor, prompts, report, masks, beside, summary=out is None and json is None, threshold=threshold
@@ -153,10 +157,10 @@ def asked(
     return meant or [Prompt()]
 
 
-def _load(model: str) -> Predictor:
+def _load(model: str, weights: Path | None) -> Predictor:
     from anypose import load
 
     try:
-        return load(model)
+        return load(model, weights=weights)
     except (ValueError, ImportError) as error:
         stop(str(error))

@@ -65,36 +65,52 @@ class DeformableAttention(nn.Module):
 
         Returns: (B, N, D).
         """
-        table = self.table(memory, shapes, padding)
-        return self.read(query, reference, table)
+        return self.read(query, self.cells(reference, shapes), self.table(memory, shapes, padding))
+
+    def cells(self, reference: Tensor, shapes: Shapes) -> Tensor:
+        """Reference points (B, N, levels, 2) as `read` takes them.
+
+        Returns: (B, N, 2, heads * levels * points), all x and then all y, in cells of their level.
+        """
+        sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=reference.device)
+        scaled = (reference.float() * sizes).transpose(-1, -2)  # B N 2 L
+        return scaled[..., None, :, None].expand(-1, -1, -1, self.heads, -1, self.points).flatten(3)
 
     def table(self, memory: Tensor, shapes: Shapes, padding: Tensor | None = None) -> Table:
-        """Values of the memory, as `read` takes them; see `forward`."""
+        """What `read` reads in, and by; see `forward`."""
         value = self.value(memory)
         if padding is not None:
-            value = value.masked_fill(padding[..., None], 0)
+            value = value.masked_fill_(padding[..., None], 0)
         value = value.float().unflatten(-1, (self.heads, -1))  # B S heads d
         by_rows = memory.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing()
-        if self.sampling == "rows" or (self.sampling == "auto" and by_rows):
-            return Table(rows_of(value, shapes), shapes, True)
-        return Table(value, shapes, False)
+        by_rows = self.sampling == "rows" or (self.sampling == "auto" and by_rows)
+        # All x, all y, all weights: what is made of them then works on long rows of numbers.
+        pairs = self.offsets.weight.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+        weight = torch.cat((pairs, self.weights.weight))
+        bias = torch.cat((self.offsets.bias.unflatten(0, (-1, 2)).T.flatten(), self.weights.bias))
+        return Table(rows_of(value, shapes) if by_rows else value, shapes, by_rows, weight, bias)
 
-    def read(self, query: Tensor, reference: Tensor, table: Table) -> Tensor:
-        """Queries (B, N, D), all of a picture's or a part of them, to (B, N, D); see `forward`."""
-        offsets = self.offsets(query).float().unflatten(-1, (self.heads, self.levels, self.points, 2))
-        weights = self.weights(query).float().unflatten(-1, (self.heads, -1)).softmax(-1)  # B N heads L*P
-        sizes = torch.tensor([(w, h) for h, w in table.shapes], dtype=torch.float32, device=query.device)
-        places = (reference.float() * sizes)[:, :, None, :, None] + offsets  # B N heads L P 2, in cells
+    def read(self, query: Tensor, cells: Tensor, table: Table) -> Tensor:
+        """Queries (B, N, D), all of a picture's or a part of them, around their `cells`: (B, N, D); see `forward`."""
+        asked = F.linear(query, table.weight, table.bias).float()
+        samples = cells.shape[-1]
+        places = asked[..., : 2 * samples].unflatten(-1, (2, -1)) + cells  # B N 2 heads*L*P, in cells
+        weights = asked[..., 2 * samples :].unflatten(-1, (self.heads, -1)).softmax(-1)  # B N heads L*P
         way = read_rows if table.by_rows else read_grid
         return self.output(way(table.values, places, weights, table.shapes).to(query.dtype))
 
 
 class Table(NamedTuple):
-    """Values (B, S, heads, d) or, by rows, those of `rows_of`, of a pyramid of these heights and widths."""
+    """What is read in, of a pyramid of these heights and widths, and by.
+
+    values: (B, S, heads, d) or, by rows, those of `rows_of`. weight, bias: from a query to its places and weights.
+    """
 
     values: Tensor
     shapes: Shapes
     by_rows: bool
+    weight: Tensor
+    bias: Tensor
 
 
 def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
@@ -102,21 +118,23 @@ def read_grid(value: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) ->
 
     Args:
         value: (B, S, heads, d).
-        places: (B, N, heads, levels, points, 2), x and y in cells, a level's first cell from 0 to 1.
+        places: (B, N, 2, heads * levels * points), x and y in cells, a level's first cell from 0 to 1.
         weights: (B, N, heads, levels * points).
         shapes: height and width of each level.
 
     Returns: (B, N, heads * d).
     """
+    heads = value.shape[2]
     sizes = torch.tensor([(w, h) for h, w in shapes], dtype=torch.float32, device=places.device)
-    grids = (places * (2 / sizes)[:, None] - 1).transpose(1, 2).flatten(0, 1)  # B*heads N L P 2
+    apart = places.unflatten(-1, (heads, len(shapes), -1)).permute(0, 3, 1, 4, 5, 2).flatten(0, 1)
+    grids = apart * (2 / sizes)[:, None] - 1  # B*heads N L P 2
     parts = []
     for level, (part, (h, w)) in enumerate(zip(value.split([h * w for h, w in shapes], 1), shapes)):
         image = part.permute(0, 2, 3, 1).flatten(0, 1).unflatten(-1, (h, w))  # B*heads d h w
         parts.append(F.grid_sample(image, grids[:, :, level], "bilinear", "zeros", False))  # B*heads d N P
     by_head = weights.transpose(1, 2).flatten(0, 1)[:, None]  # B*heads 1 N L*P
     read = (torch.cat(parts, -1) * by_head).sum(-1)  # B*heads d N
-    return read.unflatten(0, (-1, value.shape[2])).flatten(1, 2).transpose(1, 2)
+    return read.unflatten(0, (-1, heads)).flatten(1, 2).transpose(1, 2)
 
 
 def rows_of(value: Tensor, shapes: Shapes) -> Tensor:
@@ -146,27 +164,42 @@ def _starts(shapes: Shapes) -> tuple[list[int], int]:
 def read_rows(table: Tensor, places: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
     """The same as `read_grid`, out of the table of `rows_of`: one weighted sum of rows as they lie in memory."""
     batch, total, heads, depth = table.shape
-    count, points = places.shape[1], places.shape[-2]
-    new = places.new_tensor
-    far = new([(w + 1, h + 1) for h, w in shapes])[:, None]  # L 1 2
-    at = (places + 0.5).clamp_(min=0).minimum(far)  # in cells of the bordered level, whose centres are whole
-    low = at.floor()
-    part = at.sub_(low)
-    strides = new([(heads, (w + 2) * heads) for _, w in shapes])[:, None]
-    first = new([start * heads for start in _starts(shapes)[0]])[:, None]
+    count, points = places.shape[1], places.shape[-1] // (heads * len(shapes))
+    each = (batch, count, heads, -1)
+
+    def column(levels: list[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """One number a level as one a sample, (heads * levels * points,)."""
+        values = torch.tensor(levels, dtype=dtype, device=table.device)
+        return values[:, None].expand(heads, -1, points).reshape(-1)
+
+    nothing = table.new_zeros(())
+    x, y = places.unbind(2)  # B N heads*L*P
+    # In cells of the bordered level, whose centres are whole.
+    x = (x + 0.5).clamp_(nothing, column([w + 1 for _, w in shapes]))
+    y = (y + 0.5).clamp_(nothing, column([h + 1 for h, _ in shapes]))
+    left, top = x.floor(), y.floor()
+    x, y = x.sub_(left).view(each), y.sub_(top).view(each)
     # Whole numbers below 2 to the 24th are exact in float32.
-    index = (low.mul_(strides).sum(-1) + first).int()  # B N heads L P
-    index += torch.arange(heads, dtype=torch.int32, device=table.device).view(-1, 1, 1)
-    index += (torch.arange(batch, dtype=torch.int32, device=table.device) * (total * heads)).view(-1, 1, 1, 1, 1)
-    corners = torch.tensor(
-        [[0, heads, (w + 2) * heads, (w + 3) * heads] for _, w in shapes], dtype=torch.int32, device=table.device
-    )
-    index = index[..., None] + corners[:, None]  # B N heads L P 4
-    both = torch.stack((1 - part, part), -1)  # B N heads L P 2 2, for x and y
-    upright = both[..., 1, :] * weights.view(batch, count, heads, -1, points, 1)
-    shares = upright[..., None] * both[..., 0, None, :]  # B N heads L P 2 2
+    index = top.mul_(column([w + 2 for _, w in shapes])).add_(left).mul_(heads).int()
+    index += column([start * heads for start in _starts(shapes)[0]], torch.int32)
+    index = index.view(each)
+    index += torch.arange(heads, dtype=torch.int32, device=table.device)[:, None]
+    index += (torch.arange(batch, dtype=torch.int32, device=table.device) * (total * heads)).view(-1, 1, 1, 1)
+    corners = index.new_empty(batch, count, heads, 4, index.shape[-1])
+    shares = places.new_empty(corners.shape)
+    below = column([(w + 2) * heads for _, w in shapes], torch.int32).view(heads, -1)
+    torch.add(index, 0, out=corners[..., 0, :])
+    torch.add(index, heads, out=corners[..., 1, :])
+    torch.add(index, below, out=corners[..., 2, :])
+    torch.add(index, below + heads, out=corners[..., 3, :])
+    lower = weights * y
+    upper = weights - lower
+    torch.mul(upper, x, out=shares[..., 1, :])
+    torch.sub(upper, shares[..., 1, :], out=shares[..., 0, :])
+    torch.mul(lower, x, out=shares[..., 3, :])
+    torch.sub(lower, shares[..., 3, :], out=shares[..., 2, :])
     read = F.embedding_bag(
-        index.view(batch * count * heads, -1),
+        corners.view(batch * count * heads, -1),
         table.view(-1, depth),
         mode="sum",
         per_sample_weights=shares.view(batch * count * heads, -1),

@@ -119,6 +119,15 @@ class UniPHD(nn.Module):
     long_text: "error" refuses text that RoBERTa has no positions for, "cut" reads its beginning.
     """
 
+    # Whose linear layers may run in eight bits: most of the arithmetic, and no head. See docs/uniphd.md.
+    EIGHT_BITS = (
+        "backbone.*",
+        "words.roberta.*",
+        "*coder.layers.*feedforward.*",
+        "*coder.layers.*.value",
+        "*coder.layers.*.output",
+    )
+
     def __init__(
         self,
         *,
@@ -243,8 +252,7 @@ class UniPHD(nn.Module):
         persons = found.queries[:, :, 0].gather(1, index.expand(-1, -1, found.queries.shape[-1]))
         centres = found.references[:, :, 0].gather(1, index.expand(-1, -1, 2))
         picture = prompts.pictures
-        features = self.mask.features(answer.memory, seen.ground.of(picture))
-        return self.mask.coarse(features, persons, centres, seen.sizes[picture])
+        return self.mask.coarse(answer.memory, seen.ground.of(picture), persons, centres, seen.sizes[picture])
 
     def refined(self, seen: Seen, prompts: Prompts, coarse: Tensor) -> Tensor:
         """Masks (P, k, 16, h, w) refined to (P, k, 16, 2h, 2w); `pixels` of masks.py makes pixels of them."""

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from anypose.nn.deformable import DeformableAttention, Shapes, Table
-
-CHUNK = 512  # cells that go through a layer together on a CPU without gradients: all of it then stays in cache
+from anypose.nn.deformable import DeformableAttention, Shapes
+from anypose.nn.parts import in_parts
 
 
 class Ground(NamedTuple):
@@ -45,7 +44,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., D)."""
-        return self.narrow(self.widen(x).relu())
+        return self.narrow(self.widen(x).relu_())
 
 
 class EncoderLayer(nn.Module):
@@ -56,23 +55,16 @@ class EncoderLayer(nn.Module):
         self.feedforward = FeedForward(width, feedforward)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, memory: Tensor, codes: Tensor, reference: Tensor, ground: Ground) -> Tensor:
-        """memory (P, S, D) to (P, S, D)."""
+    def forward(self, memory: Tensor, codes: Tensor, cells: Tensor, ground: Ground) -> Tensor:
+        """memory (P, S, D) to (P, S, D); cells as `DeformableAttention.cells` has them."""
         table = self.attention.table(memory, ground.shapes, ground.padding)
-        parts = memory.shape[1]
-        if memory.device.type == "cpu" and not torch.is_grad_enabled() and not torch.jit.is_tracing():
-            parts = max(1, CHUNK // len(memory))
-        rows = [
-            self._row(some, some_codes, some_reference, table)
-            for some, some_codes, some_reference in zip(
-                memory.split(parts, 1), codes.split(parts, 1), reference.split(parts, 1)
-            )
-        ]
-        return rows[0] if len(rows) == 1 else torch.cat(rows, 1)
 
-    def _row(self, memory: Tensor, codes: Tensor, reference: Tensor, table: Table) -> Tensor:
-        memory = self.attention_norm(memory + self.attention.read(memory + codes, reference, table))
-        return self.norm(memory + self.feedforward(memory))
+        def through(memory: Tensor, codes: Tensor, cells: Tensor, values: Tensor) -> Tensor:
+            looked = self.attention.read(memory + codes, cells, table._replace(values=values))
+            memory = self.attention_norm(memory + looked)
+            return self.norm(memory + self.feedforward(memory))
+
+        return in_parts(through, (memory, codes, cells), (table.values,))
 
 
 class Encoder(nn.Module):
@@ -88,10 +80,12 @@ class Encoder(nn.Module):
 
     def forward(self, fused: Tensor, ground: Ground) -> Tensor:
         """fused (P, S, D) to memory (P, S, D)."""
-        cells = torch.cat([self.level_codes[i].expand(h * w, -1) for i, (h, w) in enumerate(ground.shapes)])
-        codes = ground.codes + cells
+        of_level = torch.cat([self.level_codes[i].expand(h * w, -1) for i, (h, w) in enumerate(ground.shapes)])
+        codes = ground.codes + of_level
         reference = ground.centres[:, :, None] * ground.ratios[:, None]  # P S levels 2
+        first: EncoderLayer = self.layers[0]  # type: ignore[assignment]
+        places = first.attention.cells(reference, ground.shapes)
         memory = fused
         for layer in self.layers:
-            memory = layer(memory, codes, reference, ground)
+            memory = layer(memory, codes, places, ground)
         return memory

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from anypose.models.promptable.uniphd import Seen, UniPHD
 from anypose.models.promptable.uniphd.answers import found
+from anypose.models.promptable.uniphd.masks import CHANNELS
 from anypose.models.promptable.uniphd.pictures import ground_of
 from anypose.models.promptable.uniphd.prompts import STROKE, WORD_PADDING, Prompts
+from anypose.nn.deformable import Shapes
 from anypose.runtime.graph import Graph
 
 FEATURES = ("pyramid", "sixteenth", "eighth", "quarter")
@@ -42,10 +44,7 @@ class Ask(nn.Module):
     ) -> tuple[Tensor, ...]:
         pyramid, sixteenth, eighth, quarter = features
         canvas = (int(quarter.shape[-2]) * 4, int(quarter.shape[-1]) * 4)
-        shapes = [(canvas[0] // 8, canvas[1] // 8)]
-        for _ in range(3):
-            shapes.append(((shapes[-1][0] + 1) // 2, (shapes[-1][1] + 1) // 2))
-        ground = ground_of(shapes, size[None], canvas, int(pyramid.shape[-1]))
+        ground = ground_of(_shapes(canvas), size[None], canvas, int(pyramid.shape[-1]))
         seen = Seen(pyramid[None], ground, sixteenth[None], eighth[None], quarter[None], size[None], canvas)
         return tuple(found(self.model, seen, prompts, self.model.ask(seen, prompts), ranks))
 
@@ -76,6 +75,23 @@ class AskPlaces(Ask):
         return self.answers((pyramid, sixteenth, eighth, quarter), size, ranks, prompts)
 
 
+def _shapes(canvas: tuple[int, int]) -> Shapes:
+    """Height and width of the four levels of a picture's pyramid."""
+    shapes = [(canvas[0] // 8, canvas[1] // 8)]
+    for _ in range(3):
+        shapes.append(((shapes[-1][0] + 1) // 2, (shapes[-1][1] + 1) // 2))
+    return shapes
+
+
+def _sides(model: UniPHD, picture: tuple[int, int]) -> list[tuple[int, ...]]:
+    """Of the `FEATURES` of a picture."""
+    height, width = picture
+    shapes = _shapes(picture)
+    pyramid = (sum(h * w for h, w in shapes), model.encoder.level_codes.shape[1])
+    sixteenth = (model.backbone.channels[2], *shapes[1])
+    return [pyramid, sixteenth, (CHANNELS, height // 8, width // 8), (CHANNELS, height // 4, width // 4)]
+
+
 def graphs(model: UniPHD, picture: tuple[int, int] = (640, 640)) -> dict[str, Graph]:
     """The three graphs by name: encode, words, places.
 
@@ -87,8 +103,7 @@ def graphs(model: UniPHD, picture: tuple[int, int] = (640, 640)) -> dict[str, Gr
     model = model.eval()
     example = torch.randint(0, 256, (*picture, 3), dtype=torch.uint8)
     size = torch.tensor(picture)
-    with torch.no_grad():
-        features = dict(zip(FEATURES, Encode(model)(example, size)))
+    features = {name: torch.zeros(sides) for name, sides in zip(FEATURES, _sides(model, picture))}
     words = torch.full((2, 5), 5)
     words[1, 3:] = WORD_PADDING
     places = torch.rand(2, STROKE, 2) * min(picture)

@@ -17,7 +17,7 @@ from anypose.ops.boxes import generalised_iou
 from anypose.skeleton import COCO17
 
 if TYPE_CHECKING:
-    from anypose.models.promptable.uniphd import UniPHD
+    from anypose.models.promptable.uniphd import Answer, UniPHD
 
 WEIGHTS: dict[str, float] = {
     "class": 2.0,
@@ -103,12 +103,8 @@ class Losses(nn.Module):
         """
         seen = model.encode(batch.pictures, batch.sizes)
         answer = model.ask(seen, batch.prompts)
-        stages = [Stage("encoder.", answer.choice.top_scores, answer.choice.references[:, :, 1:], None)]
-        for i, layer in enumerate(answer.layers):
-            prefix = "" if layer is answer.layers[-1] else f"{i}."
-            stages.append(Stage(prefix, layer.scores, layer.keypoints, layer))
         found: dict[str, Tensor] = {}
-        for i, stage in enumerate(stages):
+        for i, stage in enumerate(_stages(answer)):
 
             def coarse(group: Tensor, layer: int = i - 1) -> Tensor:
                 return model.masks(seen, batch.prompts, answer, group, layer)
@@ -118,9 +114,8 @@ class Losses(nn.Module):
             terms = self._terms(stage, batch, group)
             if stage.layer is not None and model.mask is not None:
                 masks = coarse(group[:, None])
-                terms |= mask_terms(
-                    "mask", "dice", pixels(model.refined(seen, batch.prompts, masks))[:, 0], batch.masks
-                )
+                refined = pixels(model.refined(seen, batch.prompts, masks))[:, 0]
+                terms |= mask_terms("mask", "dice", refined, batch.masks)
                 # Before the refinement a mask has half the picture's sides.
                 terms |= mask_terms("mask_low", "dice_low", pixels(masks)[:, 0], batch.masks[:, 1::2, 1::2])
             found |= {stage.prefix + name: self._mean(name, value, batch) for name, value in terms.items()}
@@ -187,6 +182,14 @@ class Losses(nn.Module):
                 truth = batch.masks[:, None, 1::2, 1::2].expand_as(masks)
                 costs |= mask_terms("mask", "dice", masks, truth)
         return assign(total(costs, self.costs)[..., None])[:, 0]
+
+
+def _stages(answer: Answer) -> list[Stage]:
+    stages = [Stage("encoder.", answer.choice.top_scores, answer.choice.references[:, :, 1:], None)]
+    for i, layer in enumerate(answer.layers):
+        prefix = "" if layer is answer.layers[-1] else f"{i}."
+        stages.append(Stage(prefix, layer.scores, layer.keypoints, layer))
+    return stages
 
 
 def focal(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2) -> Tensor:

@@ -48,38 +48,29 @@ class MaskHead(nn.Module):
         self.controller = mlp(width, width, width, sum(dynamic_sizes(width, CHANNELS)))
         self.eighth, self.quarter = Refinement(skips[0]), Refinement(skips[1])
 
-    def features(self, memory: Tensor, ground: Ground) -> Tensor:
-        """The three finest levels of the memory (P, S, D), added at stride 8: (P, D, h, w)."""
-        size = ground.shapes[0]
-        total = memory.new_zeros(())
-        for part, shape in zip(memory.split([h * w for h, w in ground.shapes], 1), ground.shapes[:3]):
-            level = part.transpose(1, 2).unflatten(-1, shape)  # P D h w
-            # The finest level is of that size already; bicubic weights would give it back unchanged.
-            fits = shape == size
-            total = total + (level if fits else F.interpolate(level, size, mode="bicubic", align_corners=False))
-        return total
-
-    def coarse(self, features: Tensor, persons: Tensor, centres: Tensor, sizes: Tensor) -> Tensor:
-        """Masks by dynamic convolutions.
+    def coarse(self, memory: Tensor, ground: Ground, persons: Tensor, centres: Tensor, sizes: Tensor) -> Tensor:
+        """Masks by dynamic convolutions over the three finest levels of the memory, added.
 
         Args:
-            features: (P, D, h, w).
+            memory: (P, S, D).
             persons: (P, Q, D), queries.
             centres: (P, Q, 2), from 0 to 1 over the picture.
             sizes: (P, 2), height and width of the picture in pixels, without padding.
 
-        Returns: (P, Q, 16, h, w).
+        Returns: (P, Q, 16, h, w), at stride 8.
         """
-        height, width = features.shape[-2:]
-        y = torch.arange(height, device=features.device) * STRIDE + STRIDE // 2
-        x = torch.arange(width, device=features.device) * STRIDE + STRIDE // 2
+        parts = memory.split([h * w for h, w in ground.shapes], 1)
+        levels = [part.transpose(1, 2).unflatten(-1, shape) for part, shape in zip(parts, ground.shapes[:3])]  # P D h w
+        height, width = ground.shapes[0]
+        y = torch.arange(height, device=memory.device) * STRIDE + STRIDE // 2
+        x = torch.arange(width, device=memory.device) * STRIDE + STRIDE // 2
         centres = (centres * sizes.flip(-1)[:, None])[..., None, None]  # P Q 2 1 1 pixels
         # Pixels as they are, up to 640 of them: the filters have learned numbers of that size.
         offsets = torch.stack(
             torch.broadcast_tensors(centres[:, :, 0] - x[None, None, None], centres[:, :, 1] - y[None, None, :, None]),
             2,
         )  # P Q 2 h w
-        return dynamic_masks(features, offsets, self.controller(persons), CHANNELS)
+        return dynamic_masks(levels, offsets, self.controller(persons), CHANNELS)
 
     def refined(self, coarse: Tensor, eighth: Tensor, quarter: Tensor) -> Tensor:
         """Args:

@@ -184,7 +184,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         # The authors put their program's arguments beside the weights; a Namespace only holds values.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} was not opened: it holds more than tensors and settings, and what else a pickle holds can run as "
