@@ -19,7 +19,7 @@ from anypose import affine as affines
 from anypose.data import refhuman
 from anypose.data.refhuman import read
 from anypose.data.refhuman_entries import usual
-from anypose.data.refhuman_views import View, cropped, evaluation_view, mirrored, resized, training_view
+from anypose.data.refhuman_views import Augmentation, View, cropped, evaluation_view, mirrored, resized
 from anypose.data.sample import DataError, DataWarning
 from anypose.data.scribbles import draw_scribbles
 from anypose.masks import Masks
@@ -286,7 +286,7 @@ def test_the_authors_samples(vectors: Callable[[str], Path]) -> None:
             np.testing.assert_array_equal(one.scribbles[0], stored.get_tensor(f"{one.entry}.origin_scribble")[0])
             np.testing.assert_array_equal(people.masks.bitmap(0), stored.get_tensor(f"{one.entry}.origin_mask")[0])
             np.testing.assert_allclose(people.areas, stored.get_tensor(f"{one.entry}.origin_area"))
-            shown = evaluation_view(View.of(one), authors=True)
+            shown = evaluation_view(View.of(one, authors=True), authors=True)
             assert shown.size == tuple(stored.get_tensor(f"{one.entry}.size"))
             assert shown.scribble is not None
             np.testing.assert_array_equal(shown.scribble, stored.get_tensor(f"{one.entry}.scribble"))
@@ -359,7 +359,7 @@ def test_what_a_crop_leaves_out_is_not_labelled() -> None:
 @given(seed=st.integers(0, 10_000), authors=st.booleans(), x=st.floats(20, 140))
 def test_a_training_view_can_be_undone(seed: int, authors: bool, x: float) -> None:
     before = view(x)
-    after = training_view(before, np.random.default_rng(seed), authors=authors)
+    after = Augmentation(authors=authors)(before, np.random.default_rng(seed))
     assert max(after.size) <= 640
     assert after.image.shape == (*after.size, 3)
     back = affines.apply(affines.invert(after.affine), after.person.keypoints)

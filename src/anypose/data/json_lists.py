@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ Visit = Callable[[Any, int, int], None]
 Glance = Callable[[str, int], int | None]
 
 
-def scan(path: Path, visits: dict[str, Visit], glances: dict[str, Glance] | None = None) -> dict[str, Any]:
+def scan(path: Path, visits: Mapping[str, Visit], glances: Mapping[str, Glance] | None = None) -> dict[str, Any]:
     """Go once through a file that holds a JSON object.
 
     Args:
@@ -71,7 +71,7 @@ def _check_utf8(path: Path, content: bytes) -> None:
             raise DataError(f"{path} is not text in UTF-8: near byte {start + error.start}") from error
 
 
-def _object(path: Path, text: str, visits: dict[str, Visit], glances: dict[str, Glance]) -> dict[str, Any]:
+def _object(path: Path, text: str, visits: Mapping[str, Visit], glances: Mapping[str, Glance]) -> dict[str, Any]:
     decoder = json.JSONDecoder()
     place = _after_space(text, 0)
     if text[place : place + 1] != "{":

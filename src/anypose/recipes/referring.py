@@ -12,10 +12,11 @@ from torch import nn
 
 from anypose.data import coco, refhuman
 from anypose.data.refhuman import Referred
+from anypose.data.refhuman_views import Augmentation
 from anypose.models.promptable.uniphd import VARIANTS, UniPHD
 from anypose.models.promptable.uniphd.losses import Batch
 from anypose.recipes.recipe import Recipe
-from anypose.recipes.referring_data import Augmentation, batch_of
+from anypose.recipes.referring_data import batch_of
 
 SWIN = {
     "swin-t": "microsoft/swin-tiny-patch4-window7-224",

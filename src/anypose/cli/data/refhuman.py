@@ -100,8 +100,8 @@ def refhuman(
         write_atomically(out.with_suffix(".md"), data_card(built, RULES[rules], about))
     except OSError as error:
         stop(f"--out {out}: {error.strerror or error}")
-    entries, people, eligible = (built.counts[name] for name in ("entries", "people", "eligible"))
-    told = f"{entries} entries of {people} of {eligible} people who may be asked for"
+    counts = built.counts
+    told = f"{counts['entries']} entries of {counts['people']} of {counts['eligible']} people who may be asked for"
     typer.echo(f"{out}: {told}; {_reasons(built.counts)}")
 
 

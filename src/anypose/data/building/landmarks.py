@@ -141,7 +141,7 @@ def _places(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(P, 2) x, y of pixels of a mask (H, W), of every few rows and columns."""
     step = max(1, max(mask.shape) // _CELLS)
     rows, columns = np.nonzero(mask[::step, ::step])
-    return np.stack((columns, rows), 1) * float(step) + 0.5
+    return np.stack((columns, rows), 1).astype(np.float64) * step + 0.5
 
 
 def _own(people: People, row: int) -> NDArray[np.bool_]:

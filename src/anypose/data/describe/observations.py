@@ -132,8 +132,10 @@ def observe(
     height, width = people.size
     boxes = np.asarray(people.boxes, np.float64).reshape(-1, 4)
     further = _unlisted(np.asarray([] if others is None else others, np.float64).reshape(-1, 4), boxes)
-    boxes_of_crowds = crowds.boxes() if isinstance(crowds, Masks) else [] if crowds is None else crowds
-    gathered = np.asarray(boxes_of_crowds, np.float64).reshape(-1, 4)
+    gathered = (
+        np.asarray([] if crowds is None else crowds, np.float64) if not isinstance(crowds, Masks) else crowds.boxes()
+    )
+    gathered = gathered.astype(np.float64).reshape(-1, 4)
     count = len(boxes)
     everyone = np.concatenate([boxes, further, gathered])
     places = Places.of(everyone, np.arange(len(everyone)) >= count + len(further), (height, width))
