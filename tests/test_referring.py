@@ -12,6 +12,7 @@ import torch
 from anypose.data import refhuman
 from anypose.data.refhuman_views import Augmentation
 from anypose.data.sample import DataError
+from anypose.models.promptable.uniphd.answers import found_in
 from anypose.recipes.referring import Referring, start_from_published
 from anypose.recipes.referring_data import batch_of, show
 from cases import tiny_uniphd
@@ -63,6 +64,14 @@ def test_refhuman_makes_batches_that_train(entries: list[refhuman.Referred], kin
     assert (place >= 0).all()
     losses = model.loss(batch)
     assert all(value.isfinite() for value in losses.values())
+
+
+def test_who_has_few_groups_gives_as_many_answers(entries: list[refhuman.Referred]) -> None:
+    model = tiny_uniphd(groups=3).eval()
+    batch = batch_of(entries[:1], "scribble", None, None, 96, seed=0)
+    with torch.no_grad():
+        found = found_in(model, batch.pictures, batch.sizes, batch.prompts, torch.arange(20))
+    assert found.scores.shape == (1, 3)
 
 
 def test_a_step_depends_on_its_number_alone(tmp_path: Path) -> None:
