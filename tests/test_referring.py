@@ -67,11 +67,14 @@ def test_refhuman_makes_batches_that_train(entries: list[refhuman.Referred], kin
 
 
 def test_who_has_few_groups_gives_as_many_answers(entries: list[refhuman.Referred]) -> None:
-    model = tiny_uniphd(groups=3).eval()
+    model = tiny_uniphd().eval()
     batch = batch_of(entries[:1], "scribble", None, None, 96, seed=0)
     with torch.no_grad():
-        found = found_in(model, batch.pictures, batch.sizes, batch.prompts, torch.arange(20))
-    assert found.scores.shape == (1, 3)
+        asked = (batch.pictures, batch.sizes, batch.prompts)
+        one, most = (found_in(model, *asked, torch.arange(count)) for count in (1, 500))
+    assert one.scores.shape == (1, 1)
+    assert 1 < most.scores.shape[1] < 500
+    assert torch.equal(one.scores[0, 0], most.scores[0, 0])
 
 
 def test_a_step_depends_on_its_number_alone(tmp_path: Path) -> None:
