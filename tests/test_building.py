@@ -385,7 +385,7 @@ def test_who_is_nearest_to_a_landmark_is_nearer_than_the_others(source: Path) ->
     assert distances.landmarks(0, [1])[:2] == ["the top left corner", "the bottom left corner"]
     assert "the top right corner" in distances.landmarks(1, [0])
     assert not set(distances.landmarks(0, [1])) & set(distances.landmarks(1, [0]))
-    observed.facts["torso=red"][:] = 1, 0
+    observed.facts["torso=red"][:] = 1, -1
     texts = {nearest(observed, distances, 0, np.random.default_rng(seed)) for seed in range(20)}
     assert any("corner" in str(text) for text in texts)
     assert any("red" in str(text) for text in texts)
