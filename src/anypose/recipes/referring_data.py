@@ -69,7 +69,7 @@ def _prompts(views: list[View], kind: str, words: Any, rng: Generator) -> Prompt
     if kind == "text":
         said = [torch.tensor(words.encode(one.text or "person").ids) for one in views]
         return Prompts.from_words(torch.nn.utils.rnn.pad_sequence(said, True, WORD_PADDING))
-    places = torch.tensor(np.stack([one.scribble for one in views]), dtype=torch.float32)
+    places = torch.tensor(np.stack([one.scribble for one in views if one.scribble is not None]), dtype=torch.float32)
     if kind == "point":
         chosen = int(rng.integers(*POINTS))
         places = places[:, chosen : chosen + 1]
