@@ -27,7 +27,7 @@ variant = "swin-t"
 model = {"isotropic_oks": False, "visibility_halved_again": True}
 pretrained = True
 weights = None
-augmentation = {"caption": "letters", "outside": "clamped"}
+augmentation = {"authors": True}
 kinds = {"text": 0.5, "scribble": 0.25, "point": 0.25}
 batch = 16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,12 @@ from typer.testing import CliRunner, Result
 from anypose.cli import app
 from anypose.data import coco, refhuman
 from anypose.data.building import RULES, Check, Endpoint, ReviewFile, Rules, Settings, build, chosen
+from anypose.data.building.doubts import doubt
+from anypose.data.building.landmarks import _SHARES, Distances, nearest
+from anypose.data.building.offline import observed_in
 from anypose.data.describe import mentions_position
 from anypose.data.sample import DataError, Sample
+from anypose.masks import Masks
 from anypose.people import People
 from test_evaluation import SIZE, person_at
 
@@ -81,7 +86,7 @@ def test_what_is_built_reads_back_without_a_fault(source: Path) -> None:
     unplaced = sum(not data.records(place)[1]["caption_by"]["position"] for place in range(7))
     assert f"{unplaced} captions have no word of position" in result.stdout
     card = (source.parent / "out.md").read_text()
-    assert "| entries | 7 (100.0% of them) |" in card
+    assert "| people with an entry | 7 (100.0% of them) |" in card
     assert "not written by people" in card.replace("\n", " ")
 
 
@@ -92,17 +97,29 @@ def test_the_same_seed_gives_the_same_file_on_any_number_of_processes(source: Pa
     assert first == second != other
 
 
+def spot_of(caption: str) -> tuple[float, float]:
+    """Across and down, in shares of the sides, as a caption says."""
+    if "exact centre" in caption:
+        return 0.5, 0.5
+    across, down = caption.replace("half way", "half of the way").split(" of the way across the picture and ")
+    found = []
+    for words in (across, down):
+        percent = re.search(r"(\d+) percent", words)
+        named = [share for share, name in _SHARES.items() if re.search(rf"(^| ){name}( |$)", words)]
+        found.append(int(percent[1]) / 100 if percent else named[0])
+    return found[0], found[1]
+
+
 def test_a_spot_tells_a_person_whom_words_do_not(source: Path) -> None:
     samples = coco.read(source, source.parent)
     alike = [Sample(s.name, s.path, s.people, fully_labelled=False) for s in samples]
     built = build(alike, RULES["wide"])
     assert built.counts["spots"] == built.counts["entries"] == 7
     for image, record in zip(built.content["images"], built.content["annotations"]):
-        words = image["caption"].split()
-        across, down = (int(words[place + 1]) for place, word in enumerate(words) if word in ("seen", "and"))
+        across, down = spot_of(image["caption"])
         people = next(s for s in samples if s.name == image["file_name"]).people
         assert people.masks is not None
-        covered = people.masks.bitmaps()[:, int(down * SIZE[0] / 100), int(across * SIZE[1] / 100)]
+        covered = people.masks.bitmaps()[:, int(down * SIZE[0]), int(across * SIZE[1])]
         assert people.ids is not None
         assert people.ids[covered].tolist() == [record["original_id"]]
 
@@ -113,9 +130,8 @@ def test_a_spot_is_nobody_elses(tmp_path: Path) -> None:
     sample = Sample("a.png", tmp_path / "a.png", People.concatenate([behind, front]), fully_labelled=False)
     assert front.masks is not None
     for seed in range(5):
-        words = build([sample], RULES["wide"], seed=seed).content["images"][0]["caption"].split()
-        across, down = (int(words[place + 1]) for place, word in enumerate(words) if word in ("seen", "and"))
-        assert not front.masks.bitmap(0)[int(down * SIZE[0] / 100), int(across * SIZE[1] / 100)]
+        across, down = spot_of(build([sample], RULES["wide"], seed=seed).content["images"][0]["caption"])
+        assert not front.masks.bitmap(0)[int(down * SIZE[0]), int(across * SIZE[1])]
 
 
 def test_a_broken_picture_costs_only_its_own_people(source: Path) -> None:
@@ -223,8 +239,9 @@ def endpoint(server: FakeServer, tmp_path: Path, **changes: Any) -> Endpoint:
 
 
 def test_three_steps_a_person(server: FakeServer, tmp_path: Path, people: list[tuple[Sample, int]]) -> None:
-    (caption,) = endpoint(server, tmp_path).describe(people[:1])
-    assert not isinstance(caption, str)
+    (captions,) = endpoint(server, tmp_path).describe(people[:1])
+    assert not isinstance(captions, str)
+    (caption,) = captions
     assert (caption.text, caption.by) == ("the woman in a green coat who waves, number 3", "eyes")
     whole, near, merge = (request["messages"][0]["content"] for request in server.seen)
     assert [part["type"] for part in whole] == [part["type"] for part in near] == ["text", "image_url"]
@@ -246,6 +263,135 @@ def test_what_goes_wrong_once_is_tried_again(
     (caption,) = endpoint(server, tmp_path).describe(people[:1])
     assert not isinstance(caption, str)
     assert len(server.seen) == 4
+
+
+def test_further_captions_cost_a_merge_each(
+    server: FakeServer, tmp_path: Path, people: list[tuple[Sample, int]]
+) -> None:
+    asking = endpoint(server, tmp_path, captions=3)
+    assert asking.estimate(people[:1]).requests == 5
+    (captions,) = asking.describe(people[:1])
+    assert not isinstance(captions, str)
+    assert [caption.text[-1] for caption in captions] == ["3", "4", "5"]
+    merges = [request["messages"][0]["content"][0]["text"] for request in server.seen[2:]]
+    assert len(set(merges)) == 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I'm sorry, I can't help with that",
+        "As an AI I see a man",
+        "no person is to be seen",
+        "man",
+        "12 345 678 90 11 12",
+        "the man in the red box",
+        "word " * 50,
+        "",
+    ],
+)
+def test_what_is_no_caption_is_not_taken(
+    server: FakeServer, tmp_path: Path, people: list[tuple[Sample, int]], said: str
+) -> None:
+    reply = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+    server.misbehave = lambda number: reply
+    (reason,) = endpoint(server, tmp_path, attempts=2).describe(people[:1])
+    assert isinstance(reason, str)
+    assert reason.startswith("no caption: ")
+    assert len(server.seen) == 2
+
+
+def test_doubtful_captions_are_marked_and_twins_rejected(
+    server: FakeServer, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANYPOSE_VISION_URL", server.url)
+    monkeypatch.setenv("ANYPOSE_VISION_MODEL", "eyes")
+    # The people of a picture stand left and right, the first in red; the first picture has one only.
+    said = ["the person in a red shirt", "the man in a blue shirt", "the woman on the far right"] + [
+        "somebody here"
+    ] * 4
+
+    def reply(number: int) -> bytes:
+        return json.dumps({"choices": [{"message": {"content": said[(number - 1) // 3]}}]}).encode()
+
+    server.misbehave = reply
+    done = built_by(source, "--describer", "endpoint", "--yes", "--parallel", "1")
+    assert done.exit_code == 0, done.stderr
+    records = json.loads((source.parent / "out.json").read_text())["annotations"]
+    assert [record["review"].get("doubt") for record in records] == [
+        None,
+        'says "blue shirt", of which nothing is seen there',
+        None,
+        *["stands for two people"] * 4,
+    ]
+    assert [record["review"]["state"] for record in records] == ["unchecked"] * 3 + ["rejected"] * 4
+    assert "1 captions are doubted; 4 captions are rejected" in done.stdout
+    assert (
+        "| captions rejected because they stand for two people of a picture | 4 |"
+        in (source.parent / "out.md").read_text()
+    )
+    assert len(refhuman.read(source.parent / "out.json", source.parent)) == 3
+    # The doubtful ones come first, and those that no human has rejected come, too.
+    shown = reviewed(source, "s\nr\nq\n")
+    assert "1/7" in shown.stdout
+    assert shown.stdout.index('doubt: says "blue shirt"') < shown.stdout.index("doubt: stands for two people")
+    assert "1/6" in reviewed(source, "q\n").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "doubted"),
+    [
+        ("the man on the left", 0, False),
+        ("the man on the left", 1, True),
+        ("the man standing beside the woman on the left", 1, False),
+        ("a person to the left of the other", 1, False),
+        ("the leftmost person", 1, True),
+        ("someone in a gray jacket", 0, True),
+        ("someone in a red jersey", 0, False),
+        ("the person who is seated", 0, False),  # nothing tells
+    ],
+)
+def test_what_is_gainsaid(source: Path, text: str, row: int, doubted: bool) -> None:
+    sample = coco.read(source, source.parent)[1]
+    observed = observed_in(sample, sample.image())
+    assert observed is not None
+    assert (doubt(text, observed, row) is not None) == doubted
+
+
+def test_several_captions_of_a_person_are_entries_that_speak_of_different_things(source: Path) -> None:
+    assert built_by(source, "--captions", "3").exit_code == 0
+    data = refhuman.read(source.parent / "out.json", source.parent)
+    people: dict[int, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for image, record in (data.records(place) for place in range(len(data))):
+        people.setdefault(record["original_id"], []).append((image, record))
+    assert len(people) == 7
+    assert len(data) > 14
+    several = 0
+    for entries in people.values():
+        assert len({image["caption"].lower() for image, _ in entries}) == len(entries)
+        assert len({tuple(record["scribble"]) for _, record in entries}) == 1
+        several += len({tuple(record["caption_by"]["kinds"]) for _, record in entries}) > 1
+    assert several >= 4
+    card = (source.parent / "out.md").read_text()
+    assert "| people with an entry | 7 (100.0% of them) |" in card
+    assert f"| entries, one for each caption | {len(data)} |" in card
+
+
+def test_who_is_nearest_to_a_landmark_is_nearer_than_the_others(source: Path) -> None:
+    sample = coco.read(source, source.parent)[1]
+    observed = observed_in(sample, sample.image())
+    assert observed is not None
+    distances = Distances.of(sample.people, None)
+    assert distances.landmarks(0, [1])[:2] == ["the top left corner", "the bottom left corner"]
+    assert "the top right corner" in distances.landmarks(1, [0])
+    assert not set(distances.landmarks(0, [1])) & set(distances.landmarks(1, [0]))
+    observed.facts["torso=red"][:] = 1, -1
+    texts = {nearest(observed, distances, 0, np.random.default_rng(seed)) for seed in range(20)}
+    assert any("corner" in str(text) for text in texts)
+    assert any("red" in str(text) for text in texts)
+    # Somebody in a crowd may stand at any place of it.
+    everywhere = Masks.from_bitmaps(np.ones((1, *SIZE), bool))
+    assert Distances.of(sample.people, everywhere).landmarks(0, [1, 2]) == []
 
 
 def test_attempts_wait_longer_and_longer(server: FakeServer, tmp_path: Path, people: list[tuple[Sample, int]]) -> None:
@@ -302,6 +448,7 @@ def test_the_command_says_what_it_will_cost_first(
         "synthetic": True,
         "position": False,
         "spot": False,
+        "kinds": [],
     }
     assert built_by(source, *options, "--yes").exit_code == 0
     assert len(server.seen) == 21
@@ -336,6 +483,7 @@ def test_every_answer_is_saved_with_who_and_when(source: Path) -> None:
         "synthetic": False,
         "position": False,
         "spot": False,
+        "kinds": [],
     }
     assert Image.open(source.parent / "out_review.jpg").height == 480
     assert "1 accepted, 1 edited, 1 rejected, 4 unchecked" in result.stdout

@@ -1,5 +1,6 @@
-"""UniPHD's training data: mirrored, cropped and scaled labels, RefHuman's file, and batches."""
+"""UniPHD's training data: RefHuman's file, and batches of views of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,74 +10,44 @@ import pytest
 import torch
 
 from anypose.data import refhuman
+from anypose.data.refhuman_views import Augmentation
 from anypose.data.sample import DataError
+from anypose.models.promptable.uniphd.answers import found_in
 from anypose.recipes.referring import Referring, start_from_published
-from anypose.recipes.referring_data import Augmentation, Shown, batch_of, cropped, flipped, resized
-from anypose.skeleton import COCO17
+from anypose.recipes.referring_data import batch_of, show
 from cases import tiny_uniphd
 from conftest import vectors
-
-
-def shown(text: str | None = "the left man, upright") -> Shown:
-    random = np.random.default_rng(0)
-    mask = np.zeros((80, 120), bool)
-    mask[20:60, 30:90] = True
-    keypoints = random.uniform((30, 20), (90, 60), (17, 2))
-    stroke = random.uniform((30, 20), (90, 60), (12, 2))
-    picture = random.integers(0, 256, (80, 120, 3), dtype=np.uint8)
-    return Shown(picture, keypoints, np.ones(17, bool), mask, stroke, text)
-
-
-def test_flipping_twice_changes_nothing() -> None:
-    one = shown()
-    two = flipped(flipped(one))
-    np.testing.assert_allclose(two.keypoints, one.keypoints)
-    np.testing.assert_array_equal(two.picture, one.picture)
-    assert two.text == one.text
-
-
-def test_a_flip_mirrors_words_and_sides() -> None:
-    one, other = shown(), flipped(shown())
-    assert other.text == "the right man, upright"
-    left, right = COCO17.mirror_pairs[0]
-    assert other.keypoints[left, 0] == pytest.approx(120 - one.keypoints[right, 0])
-    assert flipped(shown(), "letters").text == "the right man, upleft"
-
-
-def test_what_a_crop_leaves_out() -> None:
-    one = shown()
-    box = (40, 10, 70, 70)
-    inside = (one.keypoints[:, 0] >= 40) & (one.keypoints[:, 0] <= 70)
-    ours, theirs = cropped(one, box), cropped(one, box, "clamped")
-    np.testing.assert_array_equal(ours.visible, inside)
-    assert theirs.visible.all()
-    assert (theirs.keypoints >= 0).all()
-    assert (theirs.keypoints <= (30, 60)).all()
-    columns, rows = ours.stroke.astype(int).T
-    assert ours.mask[rows.clip(0, 59), columns.clip(0, 29)].mean() > 0.5
-
-
-def test_scaling_keeps_everything_in_place() -> None:
-    half = resized(shown(), 40, 1000)
-    assert half.picture.shape == (40, 60, 3)
-    np.testing.assert_allclose(half.keypoints * 2, shown().keypoints)
-    assert half.mask.mean() == pytest.approx(shown().mask.mean(), abs=0.02)
-    assert resized(shown(), 640, 90).picture.shape == (60, 90, 3)
-
-
-def test_augmented_people_stay_meant() -> None:
-    augment, random = Augmentation(sides=(50, 70), longest=90, before=(60, 80), crop=(40, 60)), np.random.default_rng(1)
-    for _ in range(30):
-        one = augment(shown(), random)
-        assert max(one.mask.shape) <= 90
-        assert one.mask.any()
-        assert one.visible.any()
 
 
 @pytest.fixture(scope="module")
 def entries() -> list[refhuman.Referred]:
     folder = vectors("uniphd") / "evaluation"
     return list(refhuman.read(folder / "RefHuman_val.json", folder / "images"))
+
+
+def test_augmented_people_stay_meant(entries: list[refhuman.Referred]) -> None:
+    for authors in (False, True):
+        augment = Augmentation(sides=(50, 70), longest=90, before=(60, 80), crop=(40, 60), authors=authors)
+        for seed in range(10):
+            batch = batch_of(entries[:3], "scribble", augment, None, 96, seed)
+            assert batch.sizes.max() <= 90
+            assert batch.visible.any(1).all()
+            assert (batch.masks.sum((1, 2)) > 0).all()
+            assert (batch.area > 0).all()
+            place = (batch.keypoints * batch.sizes.flip(1)[:, None])[batch.visible.bool()]
+            assert (place >= -1).all()
+            assert (place <= 90).all()
+
+
+def test_a_scribble_is_drawn_where_there_is_none(entries: list[refhuman.Referred]) -> None:
+    bare = dataclasses.replace(entries[0], scribbles=None)
+    for authors in (False, True):
+        view = show(bare, np.random.default_rng(0), authors)
+        assert view.scribble is not None
+        assert view.person.masks is not None
+        x, y = view.scribble.astype(int).T
+        assert view.person.masks.bitmap(0)[y, x].all()
+        assert (view.scribble % 1 == (0 if authors else 0.5)).all()
 
 
 @pytest.mark.parametrize("kind", ["text", "scribble", "point"])
@@ -93,6 +64,17 @@ def test_refhuman_makes_batches_that_train(entries: list[refhuman.Referred], kin
     assert (place >= 0).all()
     losses = model.loss(batch)
     assert all(value.isfinite() for value in losses.values())
+
+
+def test_who_has_few_groups_gives_as_many_answers(entries: list[refhuman.Referred]) -> None:
+    model = tiny_uniphd().eval()
+    batch = batch_of(entries[:1], "scribble", None, None, 96, seed=0)
+    with torch.no_grad():
+        asked = (batch.pictures, batch.sizes, batch.prompts)
+        one, most = (found_in(model, *asked, torch.arange(count)) for count in (1, 500))
+    assert one.scores.shape == (1, 1)
+    assert 1 < most.scores.shape[1] < 500
+    assert torch.equal(one.scores[0, 0], most.scores[0, 0])
 
 
 def test_a_step_depends_on_its_number_alone(tmp_path: Path) -> None:

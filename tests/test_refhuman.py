@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from anypose import affine as affines
+from anypose.data import refhuman
 from anypose.data.refhuman import read
-from anypose.data.refhuman_views import View, cropped, evaluation_view, mirrored, resized, training_view
+from anypose.data.refhuman_entries import usual
+from anypose.data.refhuman_views import Augmentation, View, cropped, evaluation_view, mirrored, resized
 from anypose.data.sample import DataError, DataWarning
 from anypose.data.scribbles import draw_scribbles
 from anypose.masks import Masks
@@ -113,7 +116,7 @@ def test_all_faults_are_told_at_once(write: Callable[..., Path]) -> None:
         "annotation 2 of image 2: keypoints has 50 entries",
         "annotation 9: is of image 77",
         "image 5: has no annotation",
-        "category 3",
+        "annotation of image 3: is of category 3",
     ):
         assert expected in told
     assert len(caught.value.faults) == 6
@@ -142,6 +145,101 @@ def test_who_is_not_asked_for_is_left_out(write: Callable[..., Path]) -> None:
     path = write(change)
     data = read(path, path.parent)
     assert ([one.entry for one in data], data.left_out) == ([3], 2)
+
+
+def test_of_another_category_are_only_its_own_entries(write: Callable[..., Path]) -> None:
+    path = write(lambda content: content["annotations"][1].update(category_id=2))
+    with pytest.warns(DataWarning, match="image 2: is of category 2"):
+        data = read(path, path.parent, strict=False)
+    assert ([one.entry for one in data], data.left_out) == ([1, 3], 0)
+
+
+def outcome(path: Path) -> Any:
+    """What opening a file comes to, for comparison."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            data = read(path, path.parent, strict=False, thorough=False)
+        return [data.records(place) for place in range(len(data))], sorted(data.faults), data.left_out
+    except DataError as error:
+        return str(error)
+
+
+def parsed(path: Path) -> Any:
+    """The same without the glance at annotations in the usual form."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refhuman, "usual", lambda text, place: None)
+        return outcome(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"indent": 1},
+        {"indent": "\t"},
+        {"separators": (",", ":")},
+        {"sort_keys": True},
+        {"separators": (" , ", " : ")},
+    ],
+)
+def test_the_usual_form_in_any_dress(write: Callable[..., Path], options: dict[str, Any]) -> None:
+    path = write()
+    content = json.loads(path.read_text())
+    for record in content["annotations"]:
+        record["segmentation"] = [[x + 0.25 for x in (1, 2, 30, 40, 5, 6.5)], [9, 9, 1, 1, 30, 30]]
+        record["review"] = {"state": "accepted", "by": 'a "friend"', "at": None}
+        record["caption_by"] = {"describer": "offline", "synthetic": True, "kind": "size"}
+        record["tags"] = ["a", 1.5, None]
+    path.write_text(json.dumps(content, **options))
+    text = path.read_text()
+    start = text.index("{", text.index('"annotations"'))
+    assert usual(text, start) is not None or options.get("separators") == (" , ", " : ")
+    found = outcome(path)
+    assert len(found[0]) == 3
+    assert found == parsed(path)
+
+
+def test_a_key_that_stands_twice_counts_as_it_stands_last(write: Callable[..., Path]) -> None:
+    path = write()
+    text = path.read_text()
+    for twice in (
+        '"keypoints": [' + ", ".join(["0"] * 51) + '], "id": 1',
+        '"iscrowd": 1, "id": 1',
+        '"bbox": [0, 0, 0, 0], "id": 1',
+        '"\\u0069scrowd": 1, "id": 1',
+    ):
+        for before in (True, False):
+            start = (
+                text.index("{", text.index('"annotations"')) + 1
+                if before
+                else text.index("}", text.index('"scribble"'))
+            )
+            joined = f"{twice}, " if before else f", {twice}"
+            path.write_text(text[:start] + joined + text[start:])
+            assert outcome(path) == parsed(path), (twice, before)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    place=st.integers(0, 10**6),
+    cut=st.integers(0, 2),
+    sign=st.sampled_from([*',.:-+eE019 "[]{}\\\n', "", "null", "1e999"]),
+)
+def test_a_slip_of_the_pen_comes_to_the_same_either_way(
+    write: Callable[..., Path], place: int, cut: int, sign: str
+) -> None:
+    path = write()
+    content = json.loads(path.read_text())
+    for record in content["annotations"]:
+        record["segmentation"] = [[1, 2, 30, 40, 5, 6.5, 0, 10]]
+        record["keypoints"] = record["keypoints"][:6] + [0] * 45
+        record["scribble"] = [10] * 120
+    text = json.dumps(content)
+    # Where most of the grammar is: in the annotations.
+    start = text.index('"annotations"') + place % (len(text) - text.index('"annotations"'))
+    path.write_text(text[:start] + sign + text[start + cut :])
+    assert outcome(path) == parsed(path)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +286,7 @@ def test_the_authors_samples(vectors: Callable[[str], Path]) -> None:
             np.testing.assert_array_equal(one.scribbles[0], stored.get_tensor(f"{one.entry}.origin_scribble")[0])
             np.testing.assert_array_equal(people.masks.bitmap(0), stored.get_tensor(f"{one.entry}.origin_mask")[0])
             np.testing.assert_allclose(people.areas, stored.get_tensor(f"{one.entry}.origin_area"))
-            shown = evaluation_view(View.of(one), authors=True)
+            shown = evaluation_view(View.of(one, authors=True), authors=True)
             assert shown.size == tuple(stored.get_tensor(f"{one.entry}.size"))
             assert shown.scribble is not None
             np.testing.assert_array_equal(shown.scribble, stored.get_tensor(f"{one.entry}.scribble"))
@@ -261,7 +359,7 @@ def test_what_a_crop_leaves_out_is_not_labelled() -> None:
 @given(seed=st.integers(0, 10_000), authors=st.booleans(), x=st.floats(20, 140))
 def test_a_training_view_can_be_undone(seed: int, authors: bool, x: float) -> None:
     before = view(x)
-    after = training_view(before, np.random.default_rng(seed), authors=authors)
+    after = Augmentation(authors=authors)(before, np.random.default_rng(seed))
     assert max(after.size) <= 640
     assert after.image.shape == (*after.size, 3)
     back = affines.apply(affines.invert(after.affine), after.person.keypoints)

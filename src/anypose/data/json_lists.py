@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _CHUNK = 1 << 20
 
 Visit = Callable[[Any, int, int], None]
+Glance = Callable[[str, int], int | None]
 
 
-def scan(path: Path, visits: dict[str, Visit]) -> dict[str, Any]:
+def scan(path: Path, visits: Mapping[str, Visit], glances: Mapping[str, Glance] | None = None) -> dict[str, Any]:
     """Go once through a file that holds a JSON object.
 
     Args:
         path: the file.
         visits: for the keys of lists, what to call with each entry and the bytes [start, end) where it stands. Text
             that is not ASCII comes as the characters of its bytes; `entry_at` reads it rightly.
+        glances: for the keys of lists, what may see to an entry without its being parsed: called with the text and the
+            place where an entry begins, it says where that ends, or None where the entry must be parsed and visited.
 
     Returns:
         Everything else in the object; the lists of `visits` that were there are under their keys, empty.
@@ -40,7 +43,7 @@ def scan(path: Path, visits: dict[str, Visit]) -> dict[str, Any]:
     text = content.decode("latin-1")
     del content
     try:
-        return _object(path, text, visits)
+        return _object(path, text, visits, glances or {})
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
@@ -68,7 +71,7 @@ def _check_utf8(path: Path, content: bytes) -> None:
             raise DataError(f"{path} is not text in UTF-8: near byte {start + error.start}") from error
 
 
-def _object(path: Path, text: str, visits: dict[str, Visit]) -> dict[str, Any]:
+def _object(path: Path, text: str, visits: Mapping[str, Visit], glances: Mapping[str, Glance]) -> dict[str, Any]:
     decoder = json.JSONDecoder()
     place = _after_space(text, 0)
     if text[place : place + 1] != "{":
@@ -84,7 +87,7 @@ def _object(path: Path, text: str, visits: dict[str, Visit]) -> dict[str, Any]:
             raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, place)
         place = _after_space(text, _expected(text, place, ":"))
         if key in visits and text[place : place + 1] == "[":
-            rest[key], place = [], _list(text, place, visits[key], decoder)
+            rest[key], place = [], _list(text, place, visits[key], glances.get(key, _parsed), decoder)
         else:
             rest[key], place = decoder.raw_decode(text, place)
         place = _after_space(text, place)
@@ -97,14 +100,20 @@ def _object(path: Path, text: str, visits: dict[str, Visit]) -> dict[str, Any]:
     return rest
 
 
-def _list(text: str, place: int, visit: Visit, decoder: json.JSONDecoder) -> int:
+def _parsed(text: str, place: int) -> None:
+    """Of an entry that is to be parsed."""
+
+
+def _list(text: str, place: int, visit: Visit, glance: Glance, decoder: json.JSONDecoder) -> int:
     """Visit the entries of the list that opens at `place`; returns where it has ended."""
     place = _after_space(text, place + 1)
     if text[place : place + 1] == "]":
         return place + 1
     while True:
-        entry, end = decoder.raw_decode(text, place)
-        visit(entry, place, end)
+        end = glance(text, place)
+        if end is None:
+            entry, end = decoder.raw_decode(text, place)
+            visit(entry, place, end)
         # Most files are written so, and a regular expression a comma costs more than looking.
         if text.startswith(", {", end):
             place = end + 2

@@ -15,18 +15,18 @@ from PIL import Image, UnidentifiedImageError
 
 from anypose.data.coco import annotation_fault, finite_numbers, image_fault, report
 from anypose.data.json_lists import entry_at, scan
+from anypose.data.refhuman_entries import SCRIBBLES, STROKE, inside, usual
 from anypose.data.sample import DataError, Sample
 from anypose.masks import Masks
 from anypose.people import People
 from anypose.prompt import Prompt
 from anypose.skeleton import COCO17
 
-SCRIBBLES = 5
-STROKE = 12
 POINT = 5  # the place of scribble 0 that stands for a click in the authors' evaluation
 STATES = ("unchecked", "accepted", "edited", "rejected")
 # Looking at an entry's mask and picture takes over a millisecond, too long for every entry of a large file.
 MOST_CHECKED = 5000
+_TOGETHER = 512  # scribbles looked at
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def read(
             the message and every one in `.faults`.
     """
     index = _Index(Path(json_path), Path(images_dir))
-    rest = scan(index.path, {"images": index.add_image, "annotations": index.add_annotation})
+    visits = {"images": index.add_image, "annotations": index.add_annotation}
+    rest = scan(index.path, visits, {"annotations": index.add_usual})
     for key in ("images", "annotations"):
         if rest.get(key) != []:
             raise DataError(f'{json_path} is no RefHuman file: it has no list "{key}"; the layout is that of COCO')
-    index.check_categories(rest.get("categories"))
-    dataset = index.dataset()
+    dataset = index.dataset(rest.get("categories"))
     faults = list(index.faults)
     if thorough or (thorough is None and len(dataset) <= MOST_CHECKED):
         sound = []
@@ -164,10 +164,14 @@ class _Index:
         self._sizes: list[tuple[int, int]] = []
         self._chosen: dict[Any, tuple[int, int] | None] = {}
         self._ids: set[int] = set()
-        self._categories: set[Any] = set()
+        self._faulty: set[Any] = set()
+        self._categories: dict[Any, list[Any]] = {}
         # Images mostly come first; annotations that come before them are looked at once more at the end.
         self._early: list[tuple[int, int]] = []
         self._ended = False
+        # Scribbles not looked at yet: 120 numbers, the picture's size and the image's id; where the annotations stand.
+        self._drawn: list[tuple[str, tuple[int, int], int]] = []
+        self._drawn_at: list[tuple[int, int]] = []
         try:
             self._present = {entry.name for entry in os.scandir(folder)}
         except OSError as error:
@@ -199,11 +203,44 @@ class _Index:
             name = f"annotation {record.get('id')}" if isinstance(record, dict) else f"annotations at byte {start}"
             whose = f" of image {key}" if key is not None else ""
             self.faults.append(f"{name}{whose}: {fault}")
-            self._chosen.setdefault(key, None)
+            if key is not None and key not in self._chosen:
+                self._faulty.add(key)
             return
         self._ids.add(record["id"])
-        self._categories.add(record.get("category_id"))
+        self._categories.setdefault(record.get("category_id"), []).append(key)
         self._chosen[key] = None if _unasked(record) else (start, end)
+
+    def add_usual(self, text: str, start: int) -> int | None:
+        """Add the annotation at `start` if it is in the usual form and sound; returns where it ends, else None."""
+        if not self._spans:
+            return None
+        found = usual(text, start)
+        if found is None or found.id in self._ids or found.image_id not in self._rows:
+            return None
+        if found.image_id in self._chosen or found.state not in (None, *STATES):
+            return None
+        self._ids.add(found.id)
+        self._categories.setdefault(found.category_id, []).append(found.image_id)
+        asked = found.labelled and found.state != "rejected"
+        self._chosen[found.image_id] = (start, found.end) if asked else None
+        if found.scribble is not None:
+            self._drawn.append((found.scribble, self._sizes[self._rows[found.image_id]], found.image_id))
+            self._drawn_at.append((start, found.end))
+            if len(self._drawn) == _TOGETHER:
+                self._look_at_scribbles()
+        return found.end
+
+    def _look_at_scribbles(self) -> None:
+        """Whether scribbles lie in their pictures, many at a time; those that do not are visited like any fault."""
+        strokes, sizes, keys = zip(*self._drawn) if self._drawn else ((), (), ())
+        for which in np.flatnonzero(~inside(strokes, sizes)).tolist():
+            start, end = self._drawn_at[which]
+            record = entry_at(self.path, start, end)
+            self._ids.discard(record["id"])
+            del self._chosen[keys[which]]
+            self.add_annotation(record, start, end)
+        self._drawn.clear()
+        self._drawn_at.clear()
 
     def _fault(self, record: Any) -> tuple[str | None, Any]:
         if not isinstance(record, dict):
@@ -222,21 +259,32 @@ class _Index:
         fault = annotation_fault(record, {"height": height, "width": width}, COCO17)
         return fault or _scribble_fault(record.get("scribble"), (height, width)) or _state_fault(record), key
 
-    def check_categories(self, categories: Any) -> None:
+    def _check_categories(self, categories: Any) -> None:
         """Everybody must be a person, where the file names categories."""
         if not isinstance(categories, list) or not categories:
             return
         people = {c.get("id") for c in categories if isinstance(c, dict) and c.get("name") == "person"}
         if not people:
             self.faults.append('categories: none is named "person"')
-        wrong = sorted(map(str, self._categories - people)) if people else []
-        self.faults += [f"category {other}: RefHuman holds people only, of category {people}" for other in wrong]
+        for other in self._categories.keys() - people if people else ():
+            for key in self._categories[other]:
+                # Of an entry with another fault that one has been told.
+                if self._chosen.get(key) is not None:
+                    del self._chosen[key]
+                    self._faulty.add(key)
+                    self.faults.append(
+                        f"annotation of image {key}: is of category {other}; RefHuman holds people only, of category "
+                        f"{' or '.join(map(str, sorted(people, key=str)))}"
+                    )
 
-    def dataset(self) -> RefHuman:
+    def dataset(self, categories: Any) -> RefHuman:
+        """What is sound, once the whole file has been gone through."""
         self._ended = True
+        self._look_at_scribbles()
         for start, end in self._early:
             self.add_annotation(entry_at(self.path, start, end), start, end)
-        lone = [key for key in self._rows if key not in self._chosen]
+        self._check_categories(categories)
+        lone = [key for key in self._rows if key not in self._chosen and key not in self._faulty]
         self.faults += [f"image {key}: has no annotation, expected one" for key in lone]
         found = [(*self._spans[self._rows[key]], *place) for key, place in self._chosen.items() if place is not None]
         left_out = sum(place is None for place in self._chosen.values())

@@ -18,9 +18,6 @@ from anypose.data.refhuman import Referred
 from anypose.data.scribbles import draw_scribbles
 from anypose.people import People
 
-SHORT_SIDES = (360, 392, 416, 480, 512, 544, 576, 608, 640)
-SHORT_SIDES_BEFORE_CROP = (400, 500, 600)
-CROP_SIDES = (384, 600)
 LONG_SIDE = 640
 _AUTHORS_TRIES = 10
 
@@ -32,7 +29,7 @@ class View:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         person: one row, in pixels of the image.
-        scribble: (12, 2) float64 pixels, or None.
+        scribble: (12, 2) float64 pixels, the centres of those meant (the authors': their corners), or None.
         text: or None.
         affine: (2, 3), from pixels of the data set's picture to pixels of the image.
     """
@@ -44,9 +41,11 @@ class View:
     affine: NDArray[np.float64]
 
     @classmethod
-    def of(cls, entry: Referred, scribble: int = 0) -> View:
+    def of(cls, entry: Referred, scribble: int = 0, *, authors: bool = False) -> View:
         """An entry with its picture opened and one of its five scribbles."""
-        stroke = None if entry.scribbles is None else entry.scribbles[scribble].astype(np.float64)
+        stroke = None
+        if entry.scribbles is not None:
+            stroke = entry.scribbles[scribble].astype(np.float64) + (0.0 if authors else 0.5)
         person = entry.sample.people[[entry.row]]
         return cls(entry.sample.image(), person, stroke, entry.text, np.array(affines.IDENTITY))
 
@@ -56,15 +55,36 @@ class View:
         return self.person.size
 
 
-def training_view(view: View, rng: Generator, *, authors: bool = False) -> View:
-    """The paper's augmentation: a flip half of the time; then either a resize to one of nine short sides, or a resize,
-    a random crop of 384 to 600 pixels and that resize. The long side never passes 640."""
-    if rng.random() < 0.5:
-        view = mirrored(view, authors=authors)
-    if rng.random() < 0.5:
-        larger = resized(view, int(rng.choice(SHORT_SIDES_BEFORE_CROP)), None, authors=authors)
-        view = cropped(larger, _window(larger.size, rng), rng, authors=authors) or view
-    return resized(view, int(rng.choice(SHORT_SIDES)), authors=authors)
+@dataclass(frozen=True)
+class Augmentation:
+    """The paper's: a flip half of the time; then either a resize to one of nine short sides, or a resize, a random crop
+    and that resize.
+
+    Attributes:
+        sides: of the shorter side, pixels. longest: of the longer.
+        before: shorter sides before a crop, whose sides are of `crop` pixels at least and at most.
+        authors: as their code has it, where that differs from the paper.
+    """
+
+    sides: tuple[int, ...] = (360, 392, 416, 480, 512, 544, 576, 608, 640)
+    longest: int = LONG_SIDE
+    before: tuple[int, ...] = (400, 500, 600)
+    crop: tuple[int, int] = (384, 600)
+    authors: bool = False
+
+    def __call__(self, view: View, rng: Generator) -> View:
+        if rng.random() < 0.5:
+            view = mirrored(view, authors=self.authors)
+        if rng.random() < 0.5:
+            larger = resized(view, int(rng.choice(self.before)), None, authors=self.authors)
+            # A person of whom nothing is left cannot be meant.
+            view = cropped(larger, self._window(larger.size, rng), rng, authors=self.authors) or view
+        return resized(view, int(rng.choice(self.sides)), self.longest, authors=self.authors)
+
+    def _window(self, size: tuple[int, int], rng: Generator) -> tuple[int, int, int, int]:
+        h, w = (int(rng.integers(min(self.crop[0], side), min(self.crop[1], side) + 1)) for side in size)
+        top, left = int(rng.integers(size[0] - h + 1)), int(rng.integers(size[1] - w + 1))
+        return left, top, left + w, top + h
 
 
 def evaluation_view(view: View, *, authors: bool = False) -> View:
@@ -161,22 +181,16 @@ def _authors_size(size: tuple[int, int], short_side: int, long_side: int | None)
     return (short_side, long) if size[0] <= size[1] else (long, short_side)
 
 
-def _window(size: tuple[int, int], rng: Generator) -> tuple[int, int, int, int]:
-    height, width = size
-    h, w = (int(rng.integers(min(CROP_SIDES[0], side), min(CROP_SIDES[1], side) + 1)) for side in (height, width))
-    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-    return left, top, left + w, top + h
-
-
 def _kept(
     scribble: NDArray[np.float64], mask: NDArray[np.bool_] | None, size: tuple[int, int], rng: Generator, authors: bool
 ) -> NDArray[np.float64]:
     """A scribble of the whole picture in the crop: as it is where all of it is left, else another one."""
-    limit = np.array([size[1] - 1, size[0] - 1])
+    # The authors' places are whole pixels, ours the centres of them.
+    limit = np.array(size[::-1]) - (1 if authors else 0)
     if ((scribble >= 0) & (scribble <= limit)).all() or mask is None:
         return scribble.clip(0, limit)
     if not authors:
-        return draw_scribbles(mask, rng, 1)[0].astype(np.float64)
+        return draw_scribbles(mask, rng, 1)[0] + 0.5
     curve = scribble
     for _ in range(_AUTHORS_TRIES):
         curve = draw_scribbles(mask, rng, 1)[0].astype(np.float64)

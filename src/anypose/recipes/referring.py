@@ -13,6 +13,7 @@ from torch import nn
 
 from anypose.data import coco, refhuman
 from anypose.data.refhuman import Referred
+from anypose.data.refhuman_views import Augmentation
 from anypose.data.sample import Sample
 from anypose.data.shards import Shards
 from anypose.models.promptable.uniphd import VARIANTS, UniPHD
@@ -20,7 +21,7 @@ from anypose.models.promptable.uniphd.decoder import DecoderLayer
 from anypose.models.promptable.uniphd.encoder import EncoderLayer
 from anypose.models.promptable.uniphd.losses import Batch
 from anypose.recipes.recipe import Recipe
-from anypose.recipes.referring_data import Augmentation, batch_of
+from anypose.recipes.referring_data import batch_of
 
 SWIN = {
     "swin-t": "microsoft/swin-tiny-patch4-window7-224",

@@ -19,7 +19,18 @@ from anypose.report.page import cards, curves, heading, page, percent, picture, 
 _SHOWN = 4  # of the best, the median and the worst answers by each kind of prompt
 _WRONG_SHOWN = 12
 _LEVELS = np.linspace(0, 1, 51)
-_FIGURES = ("pose_ap", "pose_ap50", "pose_ap75", "pck", "pckh", "mask_ap", "oiou", "miou", "right_person")
+_FIGURES = {
+    "pose_ap": "pose AP",
+    "pose_ap50": "AP50",
+    "pose_ap75": "AP75",
+    "pck": "PCK",
+    "pckh": "PCKh@.5",
+    "mask_ap": "mask AP",
+    "oiou": "oIoU",
+    "miou": "mIoU",
+    **{f"p{tenth}0": f"P@.{tenth}" for tenth in (5, 6, 7, 8, 9)},
+    "right_person": "right person",
+}
 
 Groups = Sequence[tuple[str, Callable[[Case], bool]]]
 
@@ -41,8 +52,8 @@ def write_report(folder: Path, cases: Sequence[Case], figures: dict[str, Any], a
     title = f"{about.get('model', 'a system')} on {about.get('data', 'a data set')}"
     if about.get("protocol"):
         title += f", protocol {about['protocol']}"
-    parts = [table(("what", "which"), [(str(key), str(value)) for key, value in about.items()])]
-    parts += [heading("Figures", "In %, with 95 % intervals over pictures."), _figures(figures, kinds)]
+    parts = [table(("what", "which"), _told(about))]
+    parts += [heading("Figures", "In %; below them 95 % intervals over pictures."), _figures(figures, kinds)]
     parts += [heading("How good the answers are", "The share of questions whose answer is at least so good.")]
     parts += [
         _curve("Keypoints", cases, kinds, lambda case: case.similarity, "OKS"),
@@ -62,15 +73,22 @@ def write_report(folder: Path, cases: Sequence[Case], figures: dict[str, Any], a
     return path
 
 
+def _told(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """What tells one run from another, without what was not asked for."""
+    return [(str(key), str(value)) for key, value in about.items() if value is not None]
+
+
 def _figures(figures: dict[str, Any], kinds: Sequence[str]) -> str:
     names = [name for name in _FIGURES if any(figures.get(kind, {}).get(name) is not None for kind in kinds)]
     rows = []
     for kind in (kind for kind in kinds if kind in figures):
         bounds = figures[kind].get("intervals", {})
         cells = [percent(figures[kind].get(name)) for name in names]
-        spans = [f" ({percent(bounds[n][0])} to {percent(bounds[n][1])})" if bounds.get(n) else "" for n in names]
-        rows.append([kind, *(cell + span for cell, span in zip(cells, spans))])
-    return table(["prompt", *(name.replace("_", " ") for name in names)], rows)
+        rows.append([kind, *cells])
+        spans = [f"{100 * bounds[n][0]:.0f}-{100 * bounds[n][1]:.0f}" if bounds.get(n) else "" for n in names]
+        if any(spans):
+            rows.append(["", *spans])
+    return table(["prompt", *(_FIGURES[name] for name in names)], rows)
 
 
 def _curve(

@@ -13,14 +13,14 @@ from PIL import Image
 from anypose.pictures import encode_picture
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
-_SIDE = 380  # pixels of the long side of a picture on a page
+_SIDE = 270  # pixels of the long side of a picture on a page
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1200px;padding:0 1rem;color:#1b1b1b;background:#fff}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;margin:.6rem 0}
 th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}
-.cards{display:flex;flex-wrap:wrap;gap:1rem}.card{border:1px solid #ccc;border-radius:6px;padding:.5rem;max-width:780px}
-.card img{display:inline-block;max-width:100%;vertical-align:top}.card p{margin:.3rem 0 0;max-width:760px}
-.note{color:#555}figure{margin:0;display:inline-block}svg text{font:12px system-ui,sans-serif}
+.cards{display:flex;flex-wrap:wrap;gap:1rem}.card{border:1px solid #ccc;border-radius:6px;padding:.5rem;max-width:570px}
+.card img{display:inline-block;max-width:100%;vertical-align:top}.card p{margin:.3rem 0 0;max-width:550px}
+td{white-space:nowrap}.note{color:#555}figure{margin:0;display:inline-block}svg text{font:12px system-ui,sans-serif}
 @media(prefers-color-scheme:dark){body{color:#e8e8e8;background:#181818}th,td{border-color:#444}.note{color:#aaa}
 .card{border-color:#555}svg text{fill:#e8e8e8}}
 """

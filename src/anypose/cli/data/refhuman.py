@@ -27,6 +27,9 @@ def refhuman(
     describer: Annotated[
         str, typer.Option(metavar="NAME", help="Who makes the captions: offline or endpoint.")
     ] = "offline",
+    captions: Annotated[
+        int, typer.Option(min=1, max=5, metavar="N", help="Of each person at most, each an entry of its own.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Draws other scribbles and captions.")] = 0,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N pictures.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Share the pictures among so many processes.")] = 1,
@@ -41,8 +44,9 @@ def refhuman(
     """Write one entry for each person: a caption, five scribbles inside the mask, keypoints, box and mask.
 
     Captions are made offline from labels and pixels, true of this person and of nobody else, half of them without a
-    word of position; or by an OpenAI-compatible vision endpoint: ANYPOSE_VISION_URL, ANYPOSE_VISION_MODEL and
-    ANYPOSE_VISION_KEY in the environment. What it answered is kept, so that the same command goes on after a stop.
+    word of position; with --captions 3 up to three of each person, which speak of different things. Or an
+    OpenAI-compatible vision endpoint makes them: ANYPOSE_VISION_URL, ANYPOSE_VISION_MODEL and ANYPOSE_VISION_KEY in
+    the environment. What it answered is kept, so that the same command goes on after a stop.
     Every entry waits for a human check: `anypose data review FILE.json --images DIR`.
 
     Exit code: 0 when a data set was written, with a line for each person or picture that was left out because something
@@ -68,7 +72,8 @@ def refhuman(
     asking, counted = None, (len(samples), "pictures")
     if describer == "endpoint":
         people = [(sample, row) for sample in samples for row in chosen(sample, RULES[rules])]
-        asking, counted = _endpoint(people, folder, parallel, (price_in, price_out), yes), (len(people), "people")
+        settings = {"parallel": parallel, "captions": captions}
+        asking, counted = _endpoint(people, folder, settings, (price_in, price_out), yes), (len(people), "people")
     about = {
         "file": out.name,
         "source": data.name,
@@ -77,7 +82,13 @@ def refhuman(
         "command": shlex.join(["anypose", *sys.argv[1:]]),
     }
     info = {"description": f"referred people from {data.name}", "seed": seed, "captions": about["describer"]}
-    options: dict[str, Any] = {"seed": seed, "describer": asking, "processes": processes, "info": info}
+    options: dict[str, Any] = {
+        "captions": captions,
+        "seed": seed,
+        "describer": asking,
+        "processes": processes,
+        "info": info,
+    }
     with progress(*counted) as advance:
         built = build(samples, RULES[rules], advance=advance, **options)
     for fault in built.faults:
@@ -89,15 +100,19 @@ def refhuman(
         write_atomically(out.with_suffix(".md"), data_card(built, RULES[rules], about))
     except OSError as error:
         stop(f"--out {out}: {error.strerror or error}")
-    entries, eligible = built.counts["entries"], built.counts["eligible"]
-    typer.echo(f"{out}: {entries} entries of {eligible} people who may be asked for; {_reasons(built.counts)}")
+    counts = built.counts
+    told = f"{counts['entries']} entries of {counts['people']} of {counts['eligible']} people who may be asked for"
+    typer.echo(f"{out}: {told}; {_reasons(built.counts)}")
 
 
 def _reasons(counts: dict[str, int]) -> str:
-    known = ("pictures", "eligible", "entries", "placed", "unplaced", "spots")
-    left = [f"{number} left out: {why}" for why, number in sorted(counts.items()) if why not in known]
+    from anypose.data.building.card import NAMED
+
+    left = [f"{number} left out: {why}" for why, number in sorted(counts.items()) if why not in NAMED]
     unplaced, spots = counts["unplaced"], counts["spots"]
-    return "; ".join([f"{unplaced} captions have no word of position, {spots} only name a spot", *left])
+    said = [f"{unplaced} captions have no word of position, {spots} mean one person by a spot only"]
+    said += [f"{counts[state]} captions are {state}" for state in ("doubted", "rejected") if counts[state]]
+    return "; ".join([*said, *left])
 
 
 def _samples(data: Path, images: Path) -> list[Sample]:
@@ -120,13 +135,13 @@ def _samples(data: Path, images: Path) -> list[Sample]:
 
 
 def _endpoint(
-    people: list[tuple[Sample, int]], cache: Path, parallel: int, prices: tuple[float, float], yes: bool
+    people: list[tuple[Sample, int]], cache: Path, settings: dict[str, int], prices: tuple[float, float], yes: bool
 ) -> Describer:
     """The endpoint, after saying what it will take; ends the command where that is not wanted."""
     from anypose.data.building import Endpoint, EndpointError, Settings
 
     try:
-        endpoint = Endpoint(Settings.from_environment(cache, parallel=parallel))
+        endpoint = Endpoint(Settings.from_environment(cache, **settings))
     except EndpointError as error:
         stop(str(error))
     most = endpoint.estimate(people)

@@ -27,6 +27,7 @@ def review(
 
     The picture is DATA_review.jpg: the person, and the whole picture with the person framed. Every answer is saved at
     once, with who gave it and when; quit whenever you like. Rejected entries are left out when the data set is read.
+    Entries with a doubt, which labels or another caption gainsay, come first.
 
     \b
     Example:
@@ -40,7 +41,7 @@ def review(
     except DataError as error:
         stop(" ".join(str(error).split()))
     who = by or getpass.getuser()
-    pending = [place for place in range(len(file)) if all_entries or file.state(place) == "unchecked"]
+    pending = sorted(file.pending(all_entries), key=lambda place: file.doubt(place) is None)
     step = 0
     while 0 <= step < len(pending):
         _show(file, pending[step], images, f"{step + 1}/{len(pending)}")
@@ -91,6 +92,8 @@ def _show(file: ReviewFile, place: int, folder: Path, where: str) -> None:
     shown = _written(picture, folder, image, record)
     typer.echo(f"\n{where}  entry {image['id']} of {image['file_name']}, {file.state(place)}; {shown}")
     typer.echo(f"  {image.get('caption')}")
+    if (doubt := file.doubt(place)) is not None:
+        typer.echo(f"  doubt: {doubt}")
 
 
 def _written(target: Path, folder: Path, image: dict[str, Any], record: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from anypose.data.building.build import Built
 from anypose.data.building.choose import Rules
 
-_NAMED = ("pictures", "eligible", "entries", "placed", "unplaced", "spots")
+NAMED = ("pictures", "eligible", "people", "entries", "placed", "unplaced", "spots", "doubted", "rejected")
 
 
 def data_card(built: Built, rules: Rules, about: dict[str, Any]) -> str:
@@ -21,7 +21,8 @@ def data_card(built: Built, rules: Rules, about: dict[str, Any]) -> str:
     """
     counts = built.counts
     eligible, entries = counts["eligible"], counts["entries"]
-    share = f"{entries / eligible:.1%}" if eligible else "-"
+    share = f"{counts['people'] / eligible:.1%}" if eligible else "-"
+    spots = f"{counts['spots'] / entries:.1%}" if entries else "-"
     unplaced = f"{counts['unplaced'] / entries:.1%}" if entries else "-"
     lines = [
         f"# {about['file']}",
@@ -38,20 +39,24 @@ def data_card(built: Built, rules: Rules, about: dict[str, Any]) -> str:
         f"| asked for | {', '.join(f'{name} {value:g}' for name, value in asdict(rules).items())}, and a mask |",
         f"| pictures looked at | {counts['pictures']} |",
         f"| people who may be asked for | {eligible} |",
-        f"| entries | {entries} ({share} of them) |",
+        f"| people with an entry | {counts['people']} ({share} of them) |",
+        f"| entries, one for each caption | {entries} |",
         f"| captions without a word of position | {counts['unplaced']} ({unplaced}) |",
-        f"| captions that only name a spot of the picture | {counts['spots']} |",
+        f"| captions that only a spot of the picture makes mean one person | {counts['spots']} ({spots}) |",
+        f"| captions that labels or pixels gainsay (`doubt` of `review`) | {counts['doubted']} |",
+        f"| captions rejected because they stand for two people of a picture | {counts['rejected']} |",
         "| scribbles | 5 an entry, cubic Bezier curves of 12 whole pixels inside the mask; a point is place 5 of the "
         "first |",
     ]
-    lines += [f"| left out: {why} | {number} |" for why, number in sorted(counts.items()) if why not in _NAMED]
+    lines += [f"| left out: {why} | {number} |" for why, number in sorted(counts.items()) if why not in NAMED]
     lines += [
         "",
         "## What it is not",
         "",
         "- Offline captions speak of place, size, clothing colour, posture and neighbours as far as labels and pixels",
         "  tell; they are checked against the labelled people and the crowds, not against people nobody labelled.",
-        "- Captions of an endpoint are not checked for meaning one person only.",
+        "- Captions of an endpoint are compared with labels and pixels where they speak of place, colour or posture,",
+        "  and with each other. That finds false ones and twins, not every one that may mean two people: look at them.",
         "- Pictures and annotations keep the licences of their source; this file adds none.",
         "",
     ]

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 import urllib.error
@@ -30,15 +31,19 @@ from anypose.files import write_atomically
 from anypose.pictures import PictureError, crop, encode_picture
 
 URL, MODEL, KEY = "ANYPOSE_VISION_URL", "ANYPOSE_VISION_MODEL", "ANYPOSE_VISION_KEY"
-REQUESTS = 3  # a person
+LOOKS = 2  # requests with a picture, a person
 _SIDE = 640
 _MARGIN = 0.15
 _WORDS = (2, 40)
 _GIVE_UP = 8  # people in a row whom the endpoint did not answer for
 _RETRIED = (408, 409, 425, 429, 500, 502, 503, 504)
-# Of what the prompts speak and a caption must not.
-_LEAKS = ("box", "rectangle", "outline", "crop", "image", "picture", "photo", "sorry", "cannot", "caption", "{", "\n")
-
+# What a caption does not say: of what the prompts speak, refusals, and what is no English.
+_LEAKS = re.compile(
+    r"\b(?:box|bounding|rectangle|outlined?|image|picture|photo(?:graph)?|caption|phrase|sorry|can(?:not|['\u2019]t)"
+    r"|unable|apologi[sz]e|as an ai|i['\u2019]m|i am|i see|no (?:one|person)|nobody)\b|[{}<>\n]",
+    re.IGNORECASE,
+)
+_LETTERS = 0.7  # of what is not space
 _WHOLE = (
     "One person in this picture is marked by a red box. In one English phrase of at most 25 words, refer to this "
     "person so that nobody else in the picture can be meant: place among the others, what they do, what they wear. "
@@ -50,7 +55,15 @@ _CROP = (
 )
 _MERGE = (
     "Merge these two phrases about the same person into one fluent English phrase of at most 25 words. Add nothing. "
-    "Answer with the phrase only.\n1. {}\n2. {}"
+    "{}Answer with the phrase only.\n1. {}\n2. {}"
+)
+# For further captions of the same person.
+_STRESSES = (
+    "",
+    "Begin with the clothing. ",
+    "Begin with what the person is doing. ",
+    "Begin with where the person is. ",
+    "Be as short as you can. ",
 )
 
 
@@ -67,6 +80,7 @@ class Settings:
         model: its name there.
         key: sent as a bearer token, or None.
         cache: folder of the replies.
+        captions: of each person.
         parallel: people asked for at the same time.
         attempts: at each request, before it counts as failed.
         timeout: seconds of one request.
@@ -77,6 +91,7 @@ class Settings:
     model: str
     key: str | None = field(default=None, repr=False)
     cache: Path = Path("captions")
+    captions: int = 1
     parallel: int = 4
     attempts: int = 5
     timeout: float = 60.0
@@ -132,25 +147,27 @@ class Endpoint:
             shrink = min(1.0, _SIDE / max(height, width)) ** 2
             pixels += 2 * height * width * shrink
         words = len((_WHOLE + _CROP + _MERGE).split()) + 60
-        return Estimate(REQUESTS * len(people), int(pixels / 750 + 1.4 * words * len(people)), 120 * len(people))
+        asked = LOOKS + self.settings.captions
+        tokens_in = int(pixels / 750 + 1.4 * words * len(people) * asked / (LOOKS + 1))
+        return Estimate(asked * len(people), tokens_in, 40 * asked * len(people))
 
     def describe(
         self, people: Sequence[tuple[Sample, int]], advance: Callable[[], None] = lambda: None
-    ) -> list[Caption | str]:
-        """For each person a caption, or why there is none; after eight failures in a row nobody else is asked."""
+    ) -> list[list[Caption] | str]:
+        """For each person its captions, or why there is none; after eight failures in a row nobody else is asked."""
         found = []
         with ThreadPoolExecutor(self.settings.parallel) as pool:
-            for caption in pool.map(self._one, people):
-                found.append(caption)
+            for captions in pool.map(self._one, people):
+                found.append(captions)
                 advance()
         return found
 
-    def _one(self, who: tuple[Sample, int]) -> Caption | str:
+    def _one(self, who: tuple[Sample, int]) -> list[Caption] | str:
         with self._lock:
             if self._failed_in_a_row >= _GIVE_UP:
                 return "not asked: the endpoint had stopped answering; run the same command to go on"
         try:
-            text = self._caption(*who)
+            texts = self._texts(*who)
         except EndpointError as error:
             with self._lock:
                 self._failed_in_a_row += 1
@@ -159,13 +176,15 @@ class Endpoint:
             return f"picture cannot be opened: {' '.join(str(error).split())}"
         with self._lock:
             self._failed_in_a_row = 0
-        return Caption(text, mentions_position(text), self.name)
+        different = dict.fromkeys(texts)
+        return [Caption(text, mentions_position(text), self.name) for text in different]
 
-    def _caption(self, sample: Sample, row: int) -> str:
+    def _texts(self, sample: Sample, row: int) -> list[str]:
         image, box = sample.image(), sample.people.boxes[row]
         whole = self._ask(_WHOLE, _with_box(image, box))
         near = self._ask(_CROP, _cut(image, box))
-        return self._ask(_MERGE.format(whole, near))
+        stresses = (_STRESSES[which % len(_STRESSES)] for which in range(self.settings.captions))
+        return [self._ask(_MERGE.format(stress, whole, near)) for stress in stresses]
 
     def _ask(self, words: str, picture: NDArray[np.uint8] | None = None) -> str:
         content: list[dict[str, Any]] = [{"type": "text", "text": words}]
@@ -235,8 +254,8 @@ def _phrase(reply: bytes) -> str:
     low, high = _WORDS
     if not low <= count <= high:
         raise ValueError(f"answered with {count} words; expected {low} to {high}")
-    leaks = [leak for leak in _LEAKS if leak in text.lower()]
-    if leaks:
+    letters = [sign.isalpha() for sign in text if not sign.isspace()]
+    if _LEAKS.search(text) or sum(letters) < _LETTERS * len(letters):
         raise ValueError(f"answered with words that mean nobody: {text[:60]!r}")
     return text
 

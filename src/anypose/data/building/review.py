@@ -58,6 +58,17 @@ class ReviewFile:
         review = self.content["annotations"][place].get("review") or {}
         return str(review.get("state", "unchecked"))
 
+    def doubt(self, place: int) -> str | None:
+        """What a program that compared the caption with the labels doubts, or None."""
+        doubt = (self.content["annotations"][place].get("review") or {}).get("doubt")
+        return None if doubt is None else str(doubt)
+
+    def pending(self, everything: bool = False) -> list[int]:
+        """Places of the entries that no human has seen, or of all."""
+        reviews = [record.get("review") or {} for record in self.content["annotations"]]
+        seen = [review.get("state", "unchecked") != "unchecked" and review.get("at") is not None for review in reviews]
+        return [place for place in range(len(self)) if everything or not seen[place]]
+
     def states(self) -> Counter[str]:
         """How many entries are in each state."""
         return Counter(self.state(place) for place in range(len(self)))
@@ -82,5 +93,6 @@ class ReviewFile:
             image["caption"] = caption.strip()
             position = mentions_position(caption)
             record["caption_by"] = {"describer": check.by, "synthetic": False, "position": position, "spot": False}
+            record["caption_by"]["kinds"] = []
         record["review"] = {"state": check.state, "by": check.by, "at": check.at}
         write_atomically(self.path, json.dumps(self.content, ensure_ascii=False) + "\n")

@@ -7,6 +7,7 @@ sentences that fit nobody. All of these are labelled synthetic; captions of peop
 
 from anypose.data.describe.mirror import mentions_position, mirror_words
 from anypose.data.describe.observations import Observations, observe, observe_sample
+from anypose.data.describe.phrases import own_facts, referent
 from anypose.data.describe.sentences import Sentence, captions_as_sentences, describe, describe_nobody
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "mirror_words",
     "observe",
     "observe_sample",
+    "own_facts",
+    "referent",
 ]

@@ -188,6 +188,11 @@ def _shares(colours: np.ndarray) -> np.ndarray:
     return inside.mean(1)
 
 
+def possible_shares(colours: np.ndarray) -> np.ndarray:
+    """(len(COLOURS),) share of (P, 3) LCh pixels that may be of each colour."""
+    return _shares(colours)[1 : 2 * len(COLOURS) : 2]
+
+
 def _garment(truths: Truths, person: int, thighs: np.ndarray | None, shins: np.ndarray | None) -> None:
     if thighs is None or shins is None:
         return

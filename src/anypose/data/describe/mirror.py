@@ -9,7 +9,8 @@ _OTHER = {"left": "right", "right": "left"}
 _POSITION = re.compile(
     r"\b(left|right|leftmost|rightmost|left-?hand|right-?hand|middle|cent(?:er|re)|front|behind|rear|foreground|"
     r"background|between|beside|next to|near(?:est)?|close(?:st|r)?|far(?:thest|ther|away)?|furthest|further|"
-    r"top|bottom|upper|lower|above|below|first|second|third|fourth|fifth|last|corner|side|edge|back of)\b",
+    r"top|bottom|upper|lower|above|below|first|second|third|fourth|fifth|last|corner|side|edge|back of|of the way|"
+    r"half ?way)\b",
     re.IGNORECASE,
 )
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anypose.data.describe.colour import Truths, clothing
+from anypose.data.describe.crowded import among_many, beyond_crowds, colours_of_crowds
 from anypose.data.describe.place import Places, positions, relation, sizes
 from anypose.data.describe.posture import postures
 from anypose.data.describe.things import NAMES, Thing, possessions
 from anypose.data.sample import Sample
+from anypose.masks import Masks
 from anypose.people import People
 
 SAME_PERSON = 0.5
@@ -32,6 +34,7 @@ class Observations:
         places: the E boxes compared.
         things_known: things were looked for, so that those not found are known to be absent.
         mentioned: words of the picture's captions, lower case.
+        thorough: whether everything was noted that might single somebody out; sentences then try more, too.
     """
 
     count: int
@@ -39,6 +42,7 @@ class Observations:
     places: Places
     things_known: bool = False
     mentioned: frozenset[str] = frozenset()
+    thorough: bool = False
     _possible: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -101,8 +105,9 @@ def observe(
     people: People,
     things: Sequence[Thing] | None = None,
     others: np.ndarray | None = None,
-    crowds: np.ndarray | None = None,
+    crowds: np.ndarray | Masks | None = None,
     captions: Sequence[str] = (),
+    thorough: bool = False,
 ) -> Observations:
     """Look at a picture once and note everything that can be said about its people.
 
@@ -114,8 +119,10 @@ def observe(
         others: (M, 4) boxes of further people. Nothing but their place is known, so only sentences of
             position and size can tell a listed person from them. Boxes that overlap a listed person
             by an IoU of 0.5 are taken to be that person.
-        crowds: (C, 4) boxes of crowds, people who might be anywhere in them.
+        crowds: (C, 4) boxes of crowds, or their masks: people who might be anywhere in them.
         captions: sentences about the picture. With one person in it they say man, woman or child.
+        thorough: also note what tells people apart among many. The sentences that the default model was trained and
+            is measured on are made without.
 
     Raises:
         ValueError: the picture is not of the size that the people were labelled in.
@@ -125,7 +132,10 @@ def observe(
     height, width = people.size
     boxes = np.asarray(people.boxes, np.float64).reshape(-1, 4)
     further = _unlisted(np.asarray([] if others is None else others, np.float64).reshape(-1, 4), boxes)
-    gathered = np.asarray([] if crowds is None else crowds, np.float64).reshape(-1, 4)
+    gathered = (
+        np.asarray([] if crowds is None else crowds, np.float64) if not isinstance(crowds, Masks) else crowds.boxes()
+    )
+    gathered = gathered.astype(np.float64).reshape(-1, 4)
     count = len(boxes)
     everyone = np.concatenate([boxes, further, gathered])
     places = Places.of(everyone, np.arange(len(everyone)) >= count + len(further), (height, width))
@@ -138,8 +148,13 @@ def observe(
     unknown = np.full(len(everyone) - count, -1, np.int8)
     facts = {name: np.concatenate([truth, unknown]).astype(np.int8) for name, truth in own.items()}
     facts |= positions(places) | sizes(places)
+    if thorough:
+        facts |= among_many(places)
+        beyond_crowds(facts, places)
+        for name, truth in colours_of_crowds(image, crowds).items() if isinstance(crowds, Masks) else ():
+            facts[name][len(everyone) - len(gathered) :] = truth
     _heights_of_the_standing(facts)
-    return Observations(count, facts, places, things is not None, mentioned)
+    return Observations(count, facts, places, things is not None, mentioned, thorough)
 
 
 def observe_sample(

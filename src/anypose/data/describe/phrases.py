@@ -23,10 +23,10 @@ from anypose.data.describe.wording import (
 POSITION_GROUPS = frozenset(("across", "down", "depth", "relation"))
 # Facts of one group say much the same, so a sentence has one of each at most.
 _GROUPS = {
-    "across": ("leftmost", "rightmost", "side", "middle", "between", "left", "right"),
+    "across": ("leftmost", "rightmost", "side", "middle", "between", "left", "right", "edge"),
     "down": ("top", "bottom", "row"),
-    "depth": ("closest", "farthest"),
-    "size": ("tallest", "shortest", "biggest", "smallest", "little"),
+    "depth": ("closest", "farthest", "foreground", "distant"),
+    "size": ("tallest", "shortest", "biggest", "smallest", "little", "large"),
     "torso": ("torso",),
     "legs": ("legs",),
     "noun": ("noun",),
@@ -43,6 +43,7 @@ _KIND_OF = {
     "legs": "colour", "arms": "posture", "stance": "posture", "feet": "posture", "facing": "posture",
     "thing": "thing",
 }  # fmt: skip
+_OF_ONESELF = frozenset(("torso", "legs", "arms", "stance", "feet", "facing", "thing"))
 _ORDER = (
     "noun",
     "size",
@@ -105,6 +106,20 @@ def phrase(observations: Observations, index: int | None, facts: Sequence[str], 
     else:
         text = _noun_phrase(noun, wordings, rng, articles=0.75)
     return _dress(text, rng)
+
+
+def referent(observations: Observations, index: int, facts: Sequence[str], rng: np.random.Generator) -> str:
+    """ "the person" with the facts that follow, to go on with."""
+    spoken = sorted(facts, key=_rank)
+    wordings = [_wording(observations, index, fact, rng) for fact in spoken if group(fact) != "noun"]
+    noun = _noun(observations, index, spoken, rng)
+    return _noun_phrase("person" if noun in ("someone", "somebody") else noun, wordings, rng, articles=1.0)
+
+
+def own_facts(observations: Observations, index: int) -> list[str]:
+    """What is true of a person for itself: what it wears, does and has, not where it is beside the others."""
+    true = (fact for fact, truth in observations.facts.items() if truth[index] == 1)
+    return [fact for fact in true if group(fact) in _OF_ONESELF]
 
 
 def _rank(fact: str) -> int:

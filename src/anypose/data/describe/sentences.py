@@ -149,7 +149,7 @@ def _pools(observations: Observations, index: int, rng: np.random.Generator) -> 
     single = [(fact,) for fact in true if possible[fact] == itself]
     double = [(a, b) for a, b in combinations(true, 2) if group(a) != group(b) and possible[a] & possible[b] == itself]
     triple = []
-    for _ in range(40 if len(true) >= 3 else 0):
+    for _ in range((200 if observations.thorough else 40) if len(true) >= 3 else 0):
         a, b, c = (true[k] for k in rng.permutation(len(true))[:3])
         if len({group(a), group(b), group(c)}) == 3 and possible[a] & possible[b] & possible[c] == itself:
             triple.append((a, b, c))
@@ -165,6 +165,7 @@ def _related(observations: Observations, index: int, rng: np.random.Generator) -
     found: list[tuple[str, ...]] = []
     if observations.entities < 2:
         return found
+    own = [fact for fact, truth in observations.facts.items() if truth[index] == 1 and group(fact)]
     everyone = [fact for fact in observations.facts if group(fact) and group(fact) not in ("across", "noun")]
     for fact in (everyone[k] for k in rng.permutation(len(everyone))[:MOST_ANCHORS]):
         anchor = observations.possible(fact)
@@ -175,9 +176,19 @@ def _related(observations: Observations, index: int, rng: np.random.Generator) -
             relation = f"{name}({fact})"
             if observations.unique(index, relation):
                 found.append((relation,))
+            elif observations.thorough and observations.truth(relation)[index] == 1:
+                # Not the only one there, but the only such one.
+                apart = observations.possible(relation)
+                alone = [f for f in own if apart & observations.possible(f) == 1 << index and _joins(f, relation)]
+                found += [(f, relation) for f in alone[:2]]
         if len(found) >= 4:
             break
     return found
+
+
+def _joins(fact: str, relation: str) -> bool:
+    """Whether a fact of one's own says something else than a relation to somebody does."""
+    return group(fact) not in ("across", "noun") and fact not in relation
 
 
 def _absent(observations: Observations) -> list[tuple[str, ...]]:

@@ -117,6 +117,26 @@ WORDINGS: dict[str, Wording] = {
         ("little", "small", "child-sized"), ("smaller than the others", "as small as a child"),
         bare=("little one", "small person"),
     ),
+    "foreground": Wording(
+        after=("in the foreground", "close to the camera", "close to us"),
+        having=("who is near the camera",), bare=("foreground person", "close to camera"),
+    ),
+    "distant": Wording(
+        after=("in the background", "far off", "further back"), bare=("person in background", "further back"),
+    ),
+    "large": Wording(
+        ("big", "large"),
+        having=("that fills a good part of the picture", "who takes up much room", "that looks big"),
+        bare=("big one", "large person"),
+    ),
+    "edge=left": Wording(
+        after=("at the left edge", "by the left edge of the picture", "at the very left of the picture"),
+        bare=("left edge", "person at left edge"),
+    ),
+    "edge=right": Wording(
+        after=("at the right edge", "by the right edge of the picture", "at the very right of the picture"),
+        bare=("right edge", "person at right edge"),
+    ),
     "posture=left arm raised": Wording(
         after=("raising the left arm", "holding up the left arm", "lifting their left arm"),
         having=("with the left arm raised", "with their left hand up", "with left arm in the air"),

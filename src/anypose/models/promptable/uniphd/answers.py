@@ -48,9 +48,10 @@ def ranked(scores: Tensor, *, dead_class: bool) -> tuple[Tensor, Tensor]:
 
 
 def found(model: UniPHD, seen: Seen, prompts: Prompts, answer: Answer, ranks: Tensor) -> Found:
-    """The groups at `ranks` (k,), from 0 for the best; only their masks are computed."""
+    """The groups at `ranks` (k,), from 0 for the best, as far as there are so many; only their masks are computed."""
     last = answer.layers[-1]
     scores, groups = ranked(last.scores, dead_class=model.dead_class)
+    ranks = ranks[ranks < scores.shape[1]]
     scores, groups = scores[:, ranks], groups[:, ranks]
 
     def of(values: Tensor) -> Tensor:
