@@ -319,7 +319,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
     def _of_nobody(self, view: View, rng: Generator) -> str | None:
         """Words that fit nobody here: a false description, another picture's caption, or a thing that is not there."""
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.5 or view.things is None:
             sentence = describe_nobody(look(view), rng)
             return None if sentence is None else sentence.text
         seen = {name for name, _, _ in view.things}
