@@ -24,7 +24,7 @@ from stand_in import StandIn
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StandIn:
     stand_in = StandIn()
-    monkeypatch.setitem(vars(anypose), "load", lambda name: stand_in)
+    monkeypatch.setitem(vars(anypose), "load", lambda name, weights=None: stand_in)
     monkeypatch.chdir(tmp_path)
     return stand_in
 
@@ -243,7 +243,7 @@ def test_names_that_are_no_text(predictor: StandIn) -> None:
 
 def test_a_pipe_that_closes_early_is_no_accident(tmp_path: Path) -> None:
     code = (
-        "import anypose, stand_in; vars(anypose)['load'] = lambda name: stand_in.StandIn()\n"
+        "import anypose, stand_in; vars(anypose)['load'] = lambda name, weights=None: stand_in.StandIn()\n"
         "from anypose.cli import main; main()"
     )
     arguments = ["find", *[picture(str(tmp_path / f"{i}.png")) for i in range(40)], "--json", "-"]

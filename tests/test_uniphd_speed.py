@@ -106,7 +106,7 @@ def test_what_cannot_be_had_is_said(checkpoint: Path, monkeypatch: pytest.Monkey
         zoo.load(engine="torch", precision="int8")
     for option in ({"precision": "int8"}, {"device": "cuda"}, {"compiled": True}):
         with pytest.raises(ValueError, match=f"{next(iter(option))}=.*take engine='torch'"):
-            zoo.load(engine="onnx", **option)  # type: ignore[arg-type]
+            zoo.load(engine="onnx", **option)
 
 
 def test_what_does_not_compile_runs_as_it_is(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
