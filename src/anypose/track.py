@@ -245,13 +245,14 @@ class Track:
         if missing:
             raise ValueError(f"the record of a track lacks {', '.join(missing)}")
         camera = record.get("camera")
-        optional = ("confidence", "filled", "size", "name", "space", "note")
+        names = ("confidence", "filled", "size", "name", "space", "note")
+        optional: dict[str, Any] = {name: record.get(name) for name in names}
         return cls(
             times=record["times"],
             keypoints=record["keypoints"],
             skeleton=_skeleton(record["skeleton"]),
             camera=None if camera is None else Camera.from_dict(camera),
-            **{name: record.get(name) for name in optional},
+            **optional,
         )
 
     def to_json(self) -> str:
