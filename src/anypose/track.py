@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import affine as affines
 from .camera import Camera
 from .files import write_atomically
+from .gaps import between
 from .masks import Size, check_size
 from .people import People, decimals
 from .skeleton import COCO17, SKELETONS, Skeleton, derive
@@ -111,10 +112,7 @@ class Track:
         if len(seconds) != len(chosen):
             raise ValueError(f"there are {len(seconds)} times for {len(chosen)} frames")
         empty = np.array([not len(people) for people in chosen])
-        for joint in range(keypoints.shape[1]):
-            for axis in range(2):
-                known = ~empty
-                keypoints[empty, joint, axis] = np.interp(seconds[empty], seconds[known], keypoints[known, joint, axis])
+        keypoints = between(keypoints, np.tile(~empty[:, None], (1, keypoints.shape[1])), seconds)
         names = {people.names[0] for people in found if people.names and people.names[0]}
         return cls(
             times=seconds,
@@ -205,16 +203,8 @@ class Track:
         Returns: the track, and the names of keypoints that are sure in no frame: they keep what they had.
         """
         sure = (self.confidence >= least) & (self.confidence > 0)
-        keypoints, never = self.keypoints.astype(np.float64), []
-        for joint, name in enumerate(self.skeleton.keypoints):
-            known = sure[:, joint]
-            if not known.any():
-                never.append(name)
-                continue
-            gaps = self.times[~known]
-            for axis in range(keypoints.shape[2]):
-                keypoints[~known, joint, axis] = np.interp(gaps, self.times[known], keypoints[known, joint, axis])
-        return dataclasses.replace(self, keypoints=keypoints), tuple(never)
+        never = tuple(name for name, known in zip(self.skeleton.keypoints, np.any(sure, axis=0)) if not known)
+        return dataclasses.replace(self, keypoints=between(self.keypoints, sure, self.times)), never
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON holds it, under the names of the fields; `from_dict` gives the same back."""
