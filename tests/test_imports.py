@@ -19,7 +19,7 @@ LONGEST = 500
 GROUND = [
     {"files", "affine", "outlines", "masks", "skeleton", "camera", "prompt"},
     {"people", "annotations", "track"},
-    {"sources", "pictures", "data", "evaluation", "runtime"},
+    {"sources", "pictures", "windows", "data", "evaluation", "runtime"},
     {"zoo", "predictor", "referring", "draw", "tracking", "report"},
     {"web", "cli", "examples", "__main__"},
 ]
