@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -154,7 +153,7 @@ class Pairs(nn.Module):
 
 def drop_path_rates(depth: int, last: float = 0.1) -> list[float]:
     """Rates that rise evenly from 0 to `last`."""
-    return torch.linspace(0, last, depth).tolist()
+    return [last * i / max(1, depth - 1) for i in range(depth)]
 
 
 def head(width: int, outputs: int = 3) -> nn.Sequential:

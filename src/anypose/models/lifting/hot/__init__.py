@@ -38,8 +38,9 @@ TOKEN_NAMES = tuple((part, f"tokens.{part}") for part in ("pos_embed_token", "x_
 _MHFORMER = {"host": "mhformer", "frames": 351, "depth": 3, "level": 1, "recover": False}
 _MOTIONBERT = {"host": "motionbert", "inputs": 3, "width": 256, "depth": 5, "level": 1, "representation": 512}
 _MOTIONAGFORMER = {
-    **{"host": "motionagformer", "inputs": 3, "width": 128, "hidden": 512, "depth": 16, "level": 7, "drop_path": 0.0},
+    **{"host": "motionagformer", "inputs": 3, "width": 128, "hidden": 512, "depth": 16, "heads": 4, "level": 7},
     "representation": 512,
+    "drop_path": 0.0,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "hot-mixste": {},
