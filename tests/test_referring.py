@@ -13,7 +13,7 @@ from anypose.data.sample import DataError
 from anypose.recipes.referring import Referring, start_from_published
 from anypose.recipes.referring_data import Augmentation, Shown, batch_of, cropped, flipped, resized
 from anypose.skeleton import COCO17
-from cases import tiny_uniphd
+from cases.promptable import tiny_uniphd
 from conftest import vectors
 
 

@@ -25,7 +25,7 @@ from anypose.nn.deformable import DeformableAttention
 from anypose.nn.dynamic_masks import dynamic_masks, dynamic_sizes
 from anypose.prompt import PromptError
 from anypose.referring import ReferringPredictor, ReferringScene, middle_line
-from cases import tiny_uniphd, uniphd_batch
+from cases.promptable import tiny_uniphd, uniphd_batch
 
 EXAMPLES = Path(anypose.__file__).parent / "examples"
 NAME = "promptable/uniphd"

@@ -61,5 +61,5 @@ class FrameTokens(nn.Module):
     def recover(self, x: Tensor) -> Tensor:
         """All frames (B, T, J, D) from the kept ones (B, kept, J, D): each frame's query asks those of its joint."""
         rows = over_frames(x)
-        queries = self.x_token.expand(len(rows), -1, -1)
-        return from_frames(queries + self.cross_attention(queries, rows, rows), len(x))
+        queries = self.x_token.expand(rows.shape[0], -1, -1)
+        return from_frames(queries + self.cross_attention(queries, rows, rows), x.shape[0])

@@ -111,12 +111,12 @@ def over_frames(x: Tensor) -> Tensor:
 
 def from_joints(rows: Tensor, batch: int) -> Tensor:
     """The inverse of `over_joints`."""
-    return rows.unflatten(0, (batch, -1))
+    return rows.reshape(batch, -1, *rows.shape[1:])
 
 
 def from_frames(rows: Tensor, batch: int) -> Tensor:
     """The inverse of `over_frames`."""
-    return rows.unflatten(0, (batch, -1)).transpose(1, 2)
+    return from_joints(rows, batch).transpose(1, 2)
 
 
 class Pairs(nn.Module):
@@ -138,11 +138,11 @@ class Pairs(nn.Module):
 
     def joints(self, x: Tensor, pair: int) -> Tensor:
         """The joint block of a pair and its norm."""
-        return from_joints(self.joint_norm(self.across_joints[pair](over_joints(x))), len(x))
+        return from_joints(self.joint_norm(self.across_joints[pair](over_joints(x))), x.shape[0])
 
     def frames(self, x: Tensor, pair: int) -> Tensor:
         """The frame block of a pair and its norm."""
-        return from_frames(self.frame_norm(self.across_frames[pair](over_frames(x))), len(x))
+        return from_frames(self.frame_norm(self.across_frames[pair](over_frames(x))), x.shape[0])
 
     def forward(self, x: Tensor, first: int = 0, last: int | None = None) -> Tensor:
         """The pairs from `first` up to and without `last`."""

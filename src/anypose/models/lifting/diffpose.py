@@ -25,7 +25,7 @@ __all__ = ["VARIANTS", "DiffPose", "Samples", "published", "rename"]
 VARIANTS: dict[str, dict[str, Any]] = {
     "h36m": {},
     "tiny": {
-        **{"places": 8, "samples": 8, "width": 32, "hidden": 64, "condition": 4, "steps": 5, "hypotheses": 3},
+        **{"places": 8, "samples": 8, "width": 64, "condition": 4, "steps": 5, "hypotheses": 3},
         **{"layers": 1, "joint_dropout": 0.0},
     },
 }

@@ -76,20 +76,21 @@ class AdaptiveGraph(nn.Module):
 
     def alike(self, x: Tensor) -> Tensor:
         """How much the joints of each clip are alike by each subset's measure, (B, 3, J, J), columns summing to 1."""
-        frames = x.shape[2]
+        batch, _, frames, joints = x.shape
         convolutions = (*self.conv_a, *self.conv_b)
         weights = torch.cat([conv.weight for conv in convolutions])  # type: ignore[misc]
         biases = torch.cat([conv.bias for conv in convolutions])  # type: ignore[misc]
-        both = nn.functional.conv2d(x, weights, biases).unflatten(1, (2, SUBSETS, self.inner))  # B 2 3 C/4 T J
-        one, other = both.flatten(3, 4).unbind(1)  # B 3 (C/4 T) J
+        both = nn.functional.conv2d(x, weights, biases).reshape(batch, 2, SUBSETS, self.inner * frames, joints)
+        one, other = both.unbind(1)  # B 3 (C/4 T) J
         return (one.transpose(2, 3) @ other / (self.inner * frames)).softmax(-2)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, frames, joints = x.shape
         graphs = self.alike(x) + self.edges + self.PA  # B 3 J J
         rows = x.reshape(batch, channels * frames, joints)
-        gathered = rows @ graphs.transpose(1, 2).flatten(2)  # B (C T) (3 J)
-        stacked = gathered.view(batch, channels, frames, SUBSETS, joints).permute(0, 3, 1, 2, 4).flatten(1, 2)
+        gathered = rows @ graphs.transpose(1, 2).reshape(batch, joints, SUBSETS * joints)  # B (C T) (3 J)
+        stacked = gathered.reshape(batch, channels, frames, SUBSETS, joints).permute(0, 3, 1, 2, 4)
+        stacked = stacked.reshape(batch, SUBSETS * channels, frames, joints)
         weights = torch.cat([conv.weight for conv in self.conv_d], 1)  # type: ignore[misc]
         bias = torch.stack([conv.bias for conv in self.conv_d]).sum(0)  # type: ignore[misc]
         y = self.dropout(self.bn(nn.functional.conv2d(stacked, weights, bias)))
@@ -169,7 +170,7 @@ class GLAGCN(nn.Module):
         Metres in the camera's frame, relative to the root.
         """
         x = self.input_norm(keypoints.flatten(2).transpose(1, 2))  # B 2J T
-        x = x.unflatten(1, (-1, 2)).permute(0, 2, 3, 1)  # B 2 T J
+        x = x.reshape(x.shape[0], -1, 2, x.shape[2]).permute(0, 2, 3, 1)  # B 2 T J
         x = self.expand(x)
         for i, width in enumerate(self.widths):
             kept = x[:, :, width // 2 :: width]

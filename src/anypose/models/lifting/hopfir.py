@@ -154,7 +154,7 @@ class HopFIR(nn.Module):
             x = block(x)
             if self.refine_every and number % self.refine_every == 0:
                 x = self.refinements[number // self.refine_every - 1](x)
-        return self.head(x).unflatten(0, keypoints.shape[:2])
+        return self.head(x).reshape(*keypoints.shape[:3], 3)
 
     def loss(self, batch: Clips) -> dict[str, Tensor]:
         """The distance of joints."""

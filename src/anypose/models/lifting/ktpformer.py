@@ -22,6 +22,7 @@ from anypose.nn.space_time import (
     Pairs,
     drop_path_rates,
     from_frames,
+    from_joints,
     head,
     over_frames,
     over_joints,
@@ -76,8 +77,8 @@ class ModulatedGraph(nn.Module):
         edges = self.adjacency + self.adj2
         edges = (edges + edges.T) / 2
         own, others = (self.M * (x @ weights) for weights in self.W)
-        itself = edges.diagonal()
-        return itself[:, None] * own + (edges - itself.diag()) @ others + self.bias
+        itself = torch.eye(len(edges), dtype=edges.dtype, device=edges.device) * edges
+        return itself @ own + (edges - itself) @ others + self.bias
 
 
 class Prior(nn.Module):
@@ -155,8 +156,8 @@ class KTPFormer(nn.Module):
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """(B, T, J, 2) in screen-normalised coordinates to (B, T, J, 3) metres in the camera's frame from the root."""
-        batch = len(keypoints)
-        x = self.pairs.joint_norm(self.joints(over_joints(keypoints))).unflatten(0, (batch, -1))  # B T J D
+        batch = keypoints.shape[0]
+        x = from_joints(self.pairs.joint_norm(self.joints(over_joints(keypoints))), batch)  # B T J D
         x = from_frames(self.pairs.frame_norm(self.trajectories(over_frames(x))), batch)
         return self.head(self.pairs(x))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from anypose.nn.frame_tokens import FrameTokens
-from anypose.nn.space_time import Attention, DropPath, FeedForward, from_frames, over_frames
+from anypose.nn.space_time import Attention, DropPath, FeedForward, from_frames, from_joints, over_frames, over_joints
 
 NAMES = (
     (r"joints_embed\.", "embed."),
@@ -86,8 +86,8 @@ class Streams(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         def stream(across_joints: nn.Module, across_frames: nn.Module) -> Tensor:
-            rows = across_joints(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-            return from_frames(across_frames(over_frames(rows)), len(x))
+            rows = from_joints(across_joints(over_joints(x)), x.shape[0])
+            return from_frames(across_frames(over_frames(rows)), x.shape[0])
 
         one = stream(self.att_spatial, self.att_temporal)
         other = stream(self.graph_spatial, self.graph_temporal)

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from anypose.nn.frame_tokens import FrameTokens
-from anypose.nn.space_time import Attention, DropPath, FeedForward, drop_path_rates, from_frames, over_frames
+from anypose.nn.space_time import (
+    Attention,
+    DropPath,
+    FeedForward,
+    drop_path_rates,
+    from_frames,
+    from_joints,
+    over_frames,
+    over_joints,
+)
 
 NAMES = (
     (r"joints_embed\.", "embed."),
@@ -35,13 +44,13 @@ class Stream(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch = len(x)
+        batch = x.shape[0]
         for axis in self.order:
             norm1, attention, norm2, mlp = (getattr(self, f"{part}_{axis}") for part in ("norm1", "attn", "norm2", "mlp"))
-            rows = x.flatten(0, 1) if axis == "s" else over_frames(x)
+            rows = over_joints(x) if axis == "s" else over_frames(x)
             rows = rows + self.drop_path(attention(norm1(rows)))
             rows = rows + self.drop_path(mlp(norm2(rows)))
-            x = rows.unflatten(0, (batch, -1)) if axis == "s" else from_frames(rows, batch)
+            x = from_joints(rows, batch) if axis == "s" else from_frames(rows, batch)
         return x
 
 
