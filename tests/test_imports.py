@@ -20,7 +20,7 @@ GROUND = [
     {"files", "affine", "outlines", "masks", "skeleton", "gaps", "camera", "prompt"},
     {"people", "annotations", "track"},
     {"sources", "pictures", "windows", "data", "evaluation", "runtime"},
-    {"zoo", "predictor", "referring", "draw", "tracking", "report"},
+    {"zoo", "predictor", "referring", "lifting", "motion", "draw", "tracking", "report"},
     {"web", "cli", "examples", "__main__"},
 ]
 UPPER = [
