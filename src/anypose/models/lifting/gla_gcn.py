@@ -1,7 +1,7 @@
 """GLA-GCN: a graph convolution network that learns its skeleton, over ever fewer frames, to the middle pose of a clip.
 
-B. Yu et al., GLA-GCN: Global-Local Adaptive Graph Convolutional Network for 3D Human Pose Estimation from Monocular Video,
-ICCV 2023 (arXiv 2307.05853). Its unit is that of L. Shi et al., 2s-AGCN, CVPR 2019.
+B. Yu et al., GLA-GCN: Global-Local Adaptive Graph Convolutional Network for 3D Human Pose Estimation from Monocular
+Video, ICCV 2023 (arXiv 2307.05853). Its unit is that of L. Shi et al., 2s-AGCN, CVPR 2019.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anypose.ops.graphs import column_normalised
 from anypose.ops.poses import Clips, distance
 from anypose.skeleton import SKELETONS
 
-__all__ = ["VARIANTS", "GLAGCN", "published", "rename"]
+__all__ = ["GLAGCN", "VARIANTS", "published", "rename"]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "h36m": {},
