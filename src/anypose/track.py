@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import affine as affines
 from .camera import Camera
 from .files import write_atomically
+from .gaps import between
 from .masks import Size, check_size
 from .people import People, decimals
 from .skeleton import COCO17, SKELETONS, Skeleton, derive
@@ -111,10 +113,7 @@ class Track:
         if len(seconds) != len(chosen):
             raise ValueError(f"there are {len(seconds)} times for {len(chosen)} frames")
         empty = np.array([not len(people) for people in chosen])
-        for joint in range(keypoints.shape[1]):
-            for axis in range(2):
-                known = ~empty
-                keypoints[empty, joint, axis] = np.interp(seconds[empty], seconds[known], keypoints[known, joint, axis])
+        keypoints = between(keypoints, np.tile(~empty[:, None], (1, keypoints.shape[1])), seconds)
         names = {people.names[0] for people in found if people.names and people.names[0]}
         return cls(
             times=seconds,
@@ -126,6 +125,28 @@ class Track:
             camera=camera,
             name=name or (names.pop() if len(names) == 1 else None),
         )
+
+    @classmethod
+    def from_answer(
+        cls, answer: Mapping[str, Any], rate: float, *, name: str | None = None, camera: Camera | None = None
+    ) -> "Track":
+        """The track in the JSON that `anypose find FOLDER --json` writes about the numbered frames of a video.
+
+        Frames go by the numbers in their names, so that frame_10 comes after frame_9. A picture that failed counts
+        as a frame with nobody. rate: frames a second. name: as for `from_people`.
+
+        Raises ValueError when it is no such answer, or its frames make no track.
+        """
+        if not isinstance(answer, Mapping) or not isinstance(answer.get("pictures"), list) or not answer["pictures"]:
+            raise ValueError('this is no answer of `anypose find` about frames: it has no "pictures"')
+        found = {str(entry["picture"]): People.from_dict(entry["people"]) for entry in answer["pictures"]}
+        if len(found) != len(answer["pictures"]):
+            raise ValueError("two frames have one name; a track needs each picture once")
+        first = next(iter(found.values()))
+        for entry in answer.get("failed", ()):
+            found.setdefault(str(entry["picture"]), People.empty(first.size, first.skeleton))
+        ordered = sorted(found, key=_by_number)
+        return cls.from_people([found[picture] for picture in ordered], rate=rate, name=name, camera=camera)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -205,16 +226,8 @@ class Track:
         Returns: the track, and the names of keypoints that are sure in no frame: they keep what they had.
         """
         sure = (self.confidence >= least) & (self.confidence > 0)
-        keypoints, never = self.keypoints.astype(np.float64), []
-        for joint, name in enumerate(self.skeleton.keypoints):
-            known = sure[:, joint]
-            if not known.any():
-                never.append(name)
-                continue
-            gaps = self.times[~known]
-            for axis in range(keypoints.shape[2]):
-                keypoints[~known, joint, axis] = np.interp(gaps, self.times[known], keypoints[known, joint, axis])
-        return dataclasses.replace(self, keypoints=keypoints), tuple(never)
+        never = tuple(name for name, known in zip(self.skeleton.keypoints, np.any(sure, axis=0)) if not known)
+        return dataclasses.replace(self, keypoints=between(self.keypoints, sure, self.times)), never
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON holds it, under the names of the fields; `from_dict` gives the same back."""
@@ -288,6 +301,11 @@ def _one(people: People, frame: int, name: str | None) -> People:
         advice = f"name one of {', '.join(named)}" if named else "ask for one person, or give each a name"
         raise ValueError(f"frame {frame} has {len(people)} people and a track is one person: {advice}")
     return people
+
+
+def _by_number(picture: str) -> list[tuple[int, str]]:
+    """A name's words and numbers, the latter in order of size."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", picture)]
 
 
 def _skeleton(record: Any) -> Skeleton:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anypose.models.lifting import diffpose, finepose, gla_gcn, hopfir, hot, ktpformer
+from anypose.models.lifting import diffpose, finepose, gla_gcn, hopfir, hot, ktpformer, lever
 from anypose.nn.lifts import graphs
 from anypose.ops.poses import Clips, rooted
 from cases.case import Case, Inputs
@@ -153,6 +153,8 @@ LIFTING = (
     deterministic("lifting/hot", lambda: tiny("mhformer", recover=True), exempt=MHFORMER),
     deterministic("lifting/hot", lambda: tiny("motionbert", inputs=3, representation=32), exempt=TOKENS, rate=5e-3),
     deterministic("lifting/hot", lambda: tiny("motionagformer", inputs=3, representation=32), rate=5e-3),
+    deterministic("lifting/lever", lambda: lever.Lever(**lever.VARIANTS["tiny"])),
+    deterministic("lifting/lever", lambda: lever.Lever(frames=1, width=24, dropout=0.0)),
     probabilistic("lifting/finepose", lambda: words("tiny"), hypotheses, exempt=TEXT, rate=1e-2, left=0.7),
     probabilistic("lifting/finepose", lambda: words("d3dp-tiny"), hypotheses, rate=1e-2),
     probabilistic("lifting/diffpose", diffused, diffpose_hypotheses, exempt=UNUSED, rate=1e-2, left=0.9),

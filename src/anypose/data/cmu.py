@@ -47,17 +47,18 @@ class Split:
     unseen_subject: tuple[str, ...]
 
 
-def split(clips: Iterable[str], subject: str = "02") -> Split:
-    """The split in which `subject` is unseen. Of each other subject the last fifth of the clips, one at least, is too.
+def split(clips: Iterable[str], subject: str | None = "02") -> Split:
+    """The split in which `subject` is unseen, or nobody for None. Of each other subject the last fifth of the clips,
+    one at least, is unseen too.
 
     Raises ValueError when no clip is of that subject, or none is left to learn from.
     """
     subjects: dict[str, list[str]] = {}
     for clip in sorted(clips):
         subjects.setdefault(clip.split("_")[0], []).append(clip)
-    if subject not in subjects:
+    if subject is not None and subject not in subjects:
         raise ValueError(f"there is no clip of subject {subject!r}; the subjects are {', '.join(subjects)}")
-    unseen_subject = subjects.pop(subject)
+    unseen_subject = [] if subject is None else subjects.pop(subject)
     train, unseen = [], []
     for clips_of in subjects.values():
         held = max(1, len(clips_of) // 5)

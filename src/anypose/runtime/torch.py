@@ -46,6 +46,10 @@ class TorchEngine:
         """None for each side of an input; see `SizedEngine.sides`."""
         return (None,) * self._graphs[graph].inputs[name].dim()
 
+    def notes(self, graph: str) -> Mapping[str, str]:
+        """A graph's notes by name; see `NotedEngine.notes`."""
+        return self._graphs[graph].notes
+
 
 def has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 by itself."""
