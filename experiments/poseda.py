@@ -1,7 +1,7 @@
 """PoseDA on CMU: a lifter that learned from cameras at eye height meets cameras that look down from a wall.
 
 Command:
-    python experiments/poseda.py cmu_60hz.npz [--seeds 3] [--steps 150] [--json FILE]
+    python experiments/poseda.py cmu_60hz.npz [--seeds 0 1 2] [--steps 60] [--json FILE]
 
 Subjects 01 and 03 seen from usual cameras are learned from, with poses; half of the clips of subject 02 seen from above
 are there as keypoints alone; the error is that of the other half, seen from above. For each seed one lifter
@@ -64,14 +64,14 @@ def one_seed(motion: str, seed: int, steps: int, batch: int, folder: Path) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description="PoseDA on CMU, seed by seed.")
     parser.add_argument("motion", help="cmu_60hz.npz")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(one_seed(arguments.motion, seed, arguments.steps, arguments.batch, Path(folder)))
         print(seed, {name: round(value, 1) for name, value in rows[-1].items()}, flush=True)

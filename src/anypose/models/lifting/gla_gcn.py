@@ -78,8 +78,8 @@ class AdaptiveGraph(nn.Module):
         """How much the joints of each clip are alike by each subset's measure, (B, 3, J, J), columns summing to 1."""
         batch, _, frames, joints = x.shape
         convolutions = (*self.conv_a, *self.conv_b)
-        weights = torch.cat([conv.weight for conv in convolutions])  # type: ignore[misc]
-        biases = torch.cat([conv.bias for conv in convolutions])  # type: ignore[misc]
+        weights = torch.cat([conv.weight for conv in convolutions])
+        biases = torch.cat([conv.bias for conv in convolutions])
         both = nn.functional.conv2d(x, weights, biases).reshape(batch, 2, SUBSETS, self.inner * frames, joints)
         one, other = both.unbind(1)  # B 3 (C/4 T) J
         return (one.transpose(2, 3) @ other / (self.inner * frames)).softmax(-2)
