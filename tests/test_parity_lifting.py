@@ -1,10 +1,12 @@
 """Our lifting systems against their authors', intermediate by intermediate, from the same weights.
 
-Every size is read from the files; see test_parity.py for ANYPOSE_VECTORS. Each test prints how many tensors it compared.
+Every size is read from the files; see test_parity.py for ANYPOSE_VECTORS. Each test prints how many tensors it
+compared.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -207,7 +209,7 @@ def leaps(reference: Reference, model: finepose.FinePOSE, words: Words | None) -
     assert isinstance(model.mirror, Tensor)
     reference.close(mirrored(keypoints, model.mirror), "in_2d_flip", 0)
     times = reference.info["ddim_times"]
-    assert model.diffusion.leaps(len(noise)) == list(zip(times[:-1], times[1:]))
+    assert model.diffusion.leaps(len(noise)) == list(itertools.pairwise(times))
     course = model.course(keypoints, words, noise)
     for step in range(len(noise)):
         reference.close(course[:, step], reference.tensors["out_ddim_flip"][:, step], SMALL)

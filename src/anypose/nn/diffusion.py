@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -97,7 +98,7 @@ class Diffusion(nn.Module):
     def leaps(self, count: int) -> list[tuple[int, int]]:
         """(time, next time) of `count` even steps of DDIM, from the last time to -1, the clean pose."""
         times = [int(time) for time in torch.linspace(-1, self.steps - 1, count + 1, device="cpu").tolist()][::-1]
-        return list(zip(times[:-1], times[1:]))
+        return list(itertools.pairwise(times))
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The Hourglass Tokenizer: few frames go through most of a lifter, and all come out of it.
 
-W. Li et al., Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation, CVPR 2024 (arXiv 2311.12028).
+W. Li et al., Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation, CVPR 2024 (arXiv
+2311.12028).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where a body must stand for a camera to see it at a given size and place.
 
-Global position alignment of W. Chai et al., Global Adaptation Meets Local Generalization: Unsupervised Domain Adaptation
-for 3D Human Pose Estimation (PoseDA), ICCV 2023 (arXiv 2303.16456).
+Global position alignment of W. Chai et al., Global Adaptation Meets Local Generalization: Unsupervised Domain
+Adaptation for 3D Human Pose Estimation (PoseDA), ICCV 2023 (arXiv 2303.16456).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """GLA-GCN: a graph convolution network that learns its skeleton, over ever fewer frames, to the middle pose of a clip.
 
-B. Yu et al., GLA-GCN: Global-Local Adaptive Graph Convolutional Network for 3D Human Pose Estimation from Monocular Video,
-ICCV 2023 (arXiv 2307.05853). Its unit is that of L. Shi et al., 2s-AGCN, CVPR 2019.
+B. Yu et al., GLA-GCN: Global-Local Adaptive Graph Convolutional Network for 3D Human Pose Estimation from Monocular
+Video, ICCV 2023 (arXiv 2307.05853). Its unit is that of L. Shi et al., 2s-AGCN, CVPR 2019.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anypose.ops.graphs import column_normalised
 from anypose.ops.poses import Clips, distance
 from anypose.skeleton import SKELETONS
 
-__all__ = ["VARIANTS", "GLAGCN", "published", "rename"]
+__all__ = ["GLAGCN", "VARIANTS", "published", "rename"]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "h36m": {},
@@ -78,8 +78,8 @@ class AdaptiveGraph(nn.Module):
         """How much the joints of each clip are alike by each subset's measure, (B, 3, J, J), columns summing to 1."""
         batch, _, frames, joints = x.shape
         convolutions = (*self.conv_a, *self.conv_b)
-        weights = torch.cat([conv.weight for conv in convolutions])  # type: ignore[misc]
-        biases = torch.cat([conv.bias for conv in convolutions])  # type: ignore[misc]
+        weights = torch.cat([conv.weight for conv in convolutions])
+        biases = torch.cat([conv.bias for conv in convolutions])
         both = nn.functional.conv2d(x, weights, biases).reshape(batch, 2, SUBSETS, self.inner * frames, joints)
         one, other = both.unbind(1)  # B 3 (C/4 T) J
         return (one.transpose(2, 3) @ other / (self.inner * frames)).softmax(-2)

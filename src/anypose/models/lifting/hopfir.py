@@ -1,9 +1,9 @@
 """HopFIR, in our own reading: joints attend to what lies one, two, three bones away, and limbs are refined outwards.
 
 K. Zhai et al., HopFIR: Hop-wise GraphFormer with Intragroup Joint Refinement for 3D Human Pose Estimation, ICCV 2023
-(arXiv 2302.14581). Neither code nor weights are public, and no number of layers, widths, hops or limb groups was at hand:
-the two modules are built from what the abstract says of them. Nothing here can be compared with the authors' network;
-`experiments/hopfir.py` shows by leaving them out that both modules act.
+(arXiv 2302.14581). Neither code nor weights are public, and no number of layers, widths, hops or limb groups was at
+hand: the two modules are built from what the abstract says of them. Nothing here can be compared with the authors'
+network; `experiments/hopfir.py` shows by leaving them out that both modules act.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """FinePOSE: poses by diffusion, told in words what is done; and D3DP, which is the same without words.
 
-J. Xu et al., FinePOSE: Fine-Grained Prompt-Driven 3D Human Pose Estimation via Diffusion Models, CVPR 2024
-(arXiv 2405.05216). W. Shan et al., Diffusion-Based 3D Human Pose Estimation with Multi-Hypothesis Aggregation, ICCV 2023.
+J. Xu et al., FinePOSE: Fine-Grained Prompt-Driven 3D Human Pose Estimation via Diffusion Models, CVPR 2024 (arXiv
+2405.05216). W. Shan et al., Diffusion-Based 3D Human Pose Estimation with Multi-Hypothesis Aggregation, ICCV 2023.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class Denoiser(nn.Module):
         self.embed = nn.Linear(5, width)
         self.joint_places = nn.Parameter(torch.zeros(1, joints, width))
         self.frame_places = nn.Parameter(torch.zeros(1, frames, width))
-        self.time = nn.Sequential(
-            TimeCode(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.time = nn.Sequential(TimeCode(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.pairs = Pairs(width, heads, hidden, drop_path_rates(depth, drop_path))
         self.head = head(width)
         self.text, self.tiled_text = text, tiled_text
@@ -93,7 +91,7 @@ class Denoiser(nn.Module):
 
         Returns: (B, M, T, J, 3).
         """
-        batch, count, frames, joints, _ = poses.shape
+        batch, count, _frames, _joints, _ = poses.shape
         both = torch.cat((keypoints[:, None].expand(-1, count, -1, -1, -1), poses), -1)
         style = self.time(times)  # B D
         if told is not None:
@@ -222,9 +220,7 @@ class FinePOSE(nn.Module):
             return None
         return self.denoiser.read(self.silence(batch) if words is None else words)
 
-    def _denoised(
-        self, keypoints: Tensor, poses: Tensor, times: Tensor, told: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
+    def _denoised(self, keypoints: Tensor, poses: Tensor, times: Tensor, told: tuple[Tensor, Tensor] | None) -> Tensor:
         poses = poses.clamp(-LIMIT, LIMIT)
         if not self.flip:
             return self.denoiser(keypoints, poses, times, told).clamp(-LIMIT, LIMIT)

@@ -28,9 +28,7 @@ class ClipText(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(torch.empty(PLACES, width).normal_(0, 0.01))
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, 0.0, quick_gelu, batch_first=True, norm_first=True
-        )
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, quick_gelu, batch_first=True, norm_first=True)
         self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.ln_final = nn.LayerNorm(width)
         later = torch.full((PLACES, PLACES), float("-inf")).triu(1)

@@ -1,6 +1,7 @@
 """HoT: the Hourglass Tokenizer in four lifters of clips, and these lifters without it.
 
-W. Li et al., Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation, CVPR 2024 (arXiv 2311.12028).
+W. Li et al., Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose Estimation, CVPR 2024 (arXiv
+2311.12028).
 """
 
 from __future__ import annotations

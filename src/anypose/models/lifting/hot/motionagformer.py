@@ -68,9 +68,7 @@ class Layer(nn.Module):
 class Streams(nn.Module):
     """A stream of attention and one of graphs, each across joints and then frames, mixed by learned weights."""
 
-    def __init__(
-        self, width: int, heads: int, hidden: int, frames: int, skeleton: Tensor, drop_path: float
-    ) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, frames: int, skeleton: Tensor, drop_path: float) -> None:
         super().__init__()
 
         def layer(mixer: nn.Module) -> Layer:

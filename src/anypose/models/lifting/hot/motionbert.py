@@ -46,7 +46,9 @@ class Stream(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch = x.shape[0]
         for axis in self.order:
-            norm1, attention, norm2, mlp = (getattr(self, f"{part}_{axis}") for part in ("norm1", "attn", "norm2", "mlp"))
+            norm1, attention, norm2, mlp = (
+                getattr(self, f"{part}_{axis}") for part in ("norm1", "attn", "norm2", "mlp")
+            )
             rows = over_joints(x) if axis == "s" else over_frames(x)
             rows = rows + self.drop_path(attention(norm1(rows)))
             rows = rows + self.drop_path(mlp(norm2(rows)))
