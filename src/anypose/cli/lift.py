@@ -127,6 +127,8 @@ def _read(path: str, rate: float | None, name: str | None, camera: str | None) -
 
 
 def _json(path: str) -> Any:
+    if not Path(path).is_file():
+        raise ValueError("there is no such file")
     return encoding.loads(Path(path).read_text(encoding="utf-8"))
 
 

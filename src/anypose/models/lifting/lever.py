@@ -32,7 +32,13 @@ class Lever(nn.Module):
         skeleton: name of the keypoints' skeleton, a tree.
         width: of the layers.
         dropout: while learning.
+
+    Attributes:
+        answers: "all" frames of a clip.
+        any_length: clips may have any number of frames.
     """
+
+    any_length = True
 
     def __init__(self, *, frames: int = 27, skeleton: str = "h36m17", width: int = 160, dropout: float = 0.05) -> None:
         super().__init__()
@@ -122,8 +128,20 @@ class Step(nn.Module):
 
     def forward(self, features: Tensor, dilation: int = 1, stride: bool = False) -> Tensor:
         steps = self.kernel if stride else 1
-        weight = self.convolution.weight
-        return self.norm(functional.conv1d(features, weight, stride=steps, dilation=dilation)).relu()
+        found = functional.conv1d(features, self.convolution.weight, stride=steps, dilation=dilation)
+        return self.normalised(found).relu()
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """Batch normalisation, written out where nothing is learned.
+
+        Exporters fold a layer of it into the convolution, whose weights would then no longer be the float16 numbers
+        that the package ships, and the file twice as large.
+        """
+        norm = self.norm
+        if self.training or norm.running_mean is None or norm.running_var is None:
+            return norm(features)
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        return (features - norm.running_mean[:, None]) * scale[:, None] + norm.bias[:, None]
 
 
 class Block(nn.Module):
