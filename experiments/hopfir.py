@@ -1,7 +1,7 @@
 """HopFIR without each of its modules, on CMU: whether what we built of the paper's words acts.
 
 Command:
-    python experiments/hopfir.py cmu_60hz.npz [--seeds 0 1 2] [--steps 150] [--json FILE]
+    python experiments/hopfir.py cmu_60hz.npz [--seeds 0 1 2] [--steps 60] [--json FILE]
 
 Single frames of subjects 01 and 03 are learned from; the error is that of subject 02, all seen from usual cameras with
 true keypoints. Rows: whole; without rings of neighbours (hops=0); without refinement of limbs (refine_every=0);
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="HopFIR without its modules.")
     parser.add_argument("motion", help="cmu_60hz.npz")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

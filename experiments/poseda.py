@@ -7,6 +7,10 @@ Subjects 01 and 03 seen from usual cameras are learned from, with poses; half of
 are there as keypoints alone; the error is that of the other half, seen from above. For each seed one lifter
 (`lifting/hopfir`, tiny) learns the old data ("before"), then goes on for as many steps with the old data alone
 ("longer"), with poses aligned globally ("aligned") and with generators too ("adapted"). One thread.
+
+Result, mm, mean and spread over three seeds: before 263.9 (13.0), longer 237.0 (2.2), aligned 219.5 (2.8), adapted
+218.5 (6.4). The error falls with every seed; most of it is the alignment's, and generators add nothing that three seeds
+and 60 steps could show.
 """
 
 import argparse

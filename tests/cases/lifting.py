@@ -57,9 +57,9 @@ def deterministic(name: str, build: Callable[[], Any], **options: Any) -> Case:
         torch.manual_seed(4)
         return build()
 
-    model = made()
-    frames = {"all": max(model.frames, 2), "centre": 1}[model.answers]  # type: ignore
-    size = (max(model.frames, 2), len(model.skeleton), 2)  # type: ignore
+    model: Any = made()
+    frames = {"all": max(model.frames, 2), "centre": 1}[model.answers]
+    size = (max(model.frames, 2), len(model.skeleton), 2)
 
     def runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[str, Inputs]]:
         """Run number `seed`: other clips, and another number of them."""
@@ -86,8 +86,8 @@ def probabilistic(name: str, build: Callable[[], Any], answer: Callable[[Any, Te
         torch.manual_seed(4)
         return build()
 
-    model = made()
-    count: int = model.hypotheses  # type: ignore
+    model: Any = made()
+    count = int(model.hypotheses)
     return Case(
         name,
         made,
@@ -119,7 +119,7 @@ def diffpose_hypotheses(model: Any, keypoints: Tensor) -> Tensor:
 
 
 def tiny(host: str, **options: Any) -> hot.HoT:
-    model = hot.HoT(**{**hot.VARIANTS["tiny"], "host": host, **options})  # type: ignore[arg-type]
+    model = hot.HoT(**{**hot.VARIANTS["tiny"], "host": host, **options})
     with torch.no_grad():
         for name, value in model.named_parameters():
             # Places start at zero, and telling joints apart would take most of thirty steps.

@@ -39,7 +39,10 @@ HIPS = (0, 3)  # of the 16 joints, which are Human3.6M's 17 without the root
 
 
 class Samples(NamedTuple):
-    """Places that heatmaps propose: at (R, S, 16, 2), x and y from -1 to 1; weight (R, S, 16), of the heatmap there."""
+    """Places that heatmaps propose.
+
+    at: (R, S, 16, 2), x and y of a cell, from -1 to 1. weight: (R, S, 16), of the heatmap there.
+    """
 
     at: Tensor
     weight: Tensor
@@ -104,8 +107,14 @@ class Conditioner(nn.Module):
 
     def forward(self, samples: Samples) -> Tensor:
         # The projection is linear: it is the same of a sum, in a 32nd of the time.
-        codes = (self.pos_encoder(samples.at).flatten(-2) * samples.weight[..., None]).sum(1)  # R 16 2P
-        count = samples.at.shape[1]
+        rows, count = samples.at.shape[:2]
+        grid = torch.arange(SIDE, device=samples.at.device, dtype=samples.at.dtype)
+        table = self.pos_encoder((grid - SIDE / 2) * (2 / SIDE))  # a code for each cell of an axis
+        cells = ((samples.at + 1) * (SIDE / 2)).round().long().permute(0, 2, 3, 1)  # R 16 2 S
+        weights = samples.weight.transpose(1, 2)[:, :, None].expand(cells.shape)
+        codes = F.embedding_bag(
+            cells.reshape(-1, count), table, mode="sum", per_sample_weights=weights.reshape(-1, count)
+        ).reshape(rows, JOINTS, -1)  # R 16 2P
         x = F.linear(codes, self.pos_proj.weight) + count * self.pos_proj.bias
         if self.training and self.joint_dropout:
             x = x * x.new_empty(*x.shape[:2], 1).bernoulli_(1 - self.joint_dropout)
@@ -200,11 +209,21 @@ class DiffPose(nn.Module):
         count = len(heatmaps)
         if draws is None:
             draws = torch.rand(count, hypotheses, self.samples - 1, JOINTS, device=heatmaps.device)
-        samples = self.sampler(heatmaps.repeat_interleave(hypotheses, 0), draws.flatten(0, 1))
-        share = self.denoiser.conditioned(self.conditioner(samples))
+        share = self.denoiser.conditioned(self.conditioner(self.proposals(heatmaps, draws)))
         if noise is None:
             noise = torch.randn(self.diffusion.steps + 1, count, hypotheses, 3 * JOINTS, device=heatmaps.device)
         return self.chain(share, noise.flatten(1, 2)).unflatten(0, (count, hypotheses))
+
+    def proposals(self, heatmaps: Tensor, draws: Tensor) -> Samples:
+        """Samples (R M, S, ...) of heatmaps (R, 16, 64, 64) that are summed up once; draws as `draw` has them."""
+        hypotheses = draws.shape[1]
+        together = self.sampler(heatmaps, draws.flatten(1, 2))
+
+        def apart(values: Tensor) -> Tensor:
+            best, others = values[:, None, :1], values[:, 1:].unflatten(1, (hypotheses, -1))
+            return torch.cat((best.expand(-1, hypotheses, *best.shape[2:]), others), 2).flatten(0, 1)
+
+        return Samples(*map(apart, together))
 
     def chain(self, share: Tensor, noise: Tensor, mean_only: bool | None = None) -> Tensor:
         """All steps from noise (T + 1, R, 48) to poses (R, 48), under what `Denoiser.conditioned` gave."""
