@@ -158,8 +158,8 @@ def run(arguments: argparse.Namespace) -> None:
     mean = torch.from_numpy(np.concatenate(learned.bodies).mean(0))
     note(arguments, "mean pose", 0, 0, lambda data: scored(lambda k: mean.expand(len(k), -1, -1), data, False), tests)
     for seed in range(arguments.seeds):
-        for name, (system, options) in SYSTEMS.items():
-            for still in (False, True):
+        for still in (False, True):
+            for name, (system, options) in SYSTEMS.items():
                 called = f"{name}, one frame" if still else name
                 if (still and "one frame" in name) or (arguments.only and called not in arguments.only):
                     continue

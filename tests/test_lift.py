@@ -23,6 +23,7 @@ from anypose.lifting import LiftingPredictor, placed, stature
 from anypose.people import People
 from anypose.skeleton import CMU31, COCO17, H36M17, HUMANEVA15
 from anypose.track import Track
+from conftest import ROOT
 
 NOISE = np.random.default_rng(6)
 
@@ -404,3 +405,35 @@ print("torch" in sys.modules)
     arguments = [sys.executable, "-c", program, str(file), str(file.with_name("3d.json"))]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def test_the_walker_that_comes_along_is_what_its_script_makes() -> None:
+    from anypose.examples.walker import walker
+
+    home = Path(anypose.__file__).parent / "examples"
+    kept = Track.load(home / "walker.json")
+    np.testing.assert_allclose(kept.keypoints, walker().keypoints, atol=0.11)
+    assert (len(kept), kept.rate) == (60, pytest.approx(30))
+    assert "`walker.json`" in (home / "README.md").read_text(encoding="utf-8")
+    assert (home / "walker.json").stat().st_size < 40_000
+
+
+def test_the_page_about_lifting_names_every_option_and_field() -> None:
+    text = (ROOT / "docs" / "lifting.md").read_text(encoding="utf-8")
+    table = text.split("### Track")[1].split("### Camera")[0].splitlines()
+    rows = [line.split("`")[1] for line in table if line.startswith("| `")]
+    assert rows == [field.name for field in dataclasses.fields(Track)]
+    helped = CliRunner().invoke(app, ["lift", "--help"]).output
+    written = ("--out", "--bvh", "--csv", "--trc", "--html", "--turntable")
+    for option in (*written, "--height", "--camera", "--model", "--no-flip"):
+        assert f"`{option}" in text
+        assert option in helped
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "lifting.md").read_text(encoding="utf-8")
+    program = text.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["text"].startswith("HIERARCHY")

@@ -37,7 +37,11 @@ def moved(text: str) -> tuple[dict[str, Any], float]:
     """Where each named joint of a BVH is (T, 3) by forward kinematics, and the time of a frame."""
     words = text.split()
     names: list[str] = []
-    parents, offsets, channels, stack, at = [], [], [], [], 0
+    parents: list[int] = []
+    offsets: list[list[float]] = []
+    channels: list[list[str]] = []
+    stack: list[int] = []
+    at = 0
     while words[at] != "MOTION":
         word = words[at]
         if word in ("ROOT", "JOINT", "End"):
@@ -56,8 +60,10 @@ def moved(text: str) -> tuple[dict[str, Any], float]:
     frames = int(words[at + 2])
     step = float(words[at + 5])
     rows = np.array(words[at + 6 :], float).reshape(frames, -1)
-    assert rows.shape[1] == sum(map(len, channels))
-    column, places, turns = 0, [], []
+    assert rows.shape[1] == sum(len(part) for part in channels)
+    column = 0
+    places: list[Any] = []
+    turns: list[Any] = []
     for joint, parent in enumerate(parents):
         turn, shift = np.broadcast_to(np.eye(3), (frames, 3, 3)), np.tile(offsets[joint], (frames, 1))
         for channel in channels[joint]:
@@ -132,7 +138,7 @@ def test_a_track_that_makes_no_bvh_is_named() -> None:
     picture = Track(np.arange(2), np.ones((2, 17, 2)), skeleton=H36M17, size=(9, 9))
     for write in (bvh, as_csv, as_trc, page, turntable):
         with pytest.raises(ValueError, match="is in a picture; lift it first"):
-            write(picture)  # type: ignore[operator]
+            write(picture)
 
 
 def test_a_csv_holds_every_number() -> None:
