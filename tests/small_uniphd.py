@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from anypose.models.promptable.uniphd import UniPHD, authors
-from cases import tiny_uniphd
+from cases.promptable import tiny_uniphd
 
 NAME = "promptable/uniphd"
 

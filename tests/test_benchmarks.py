@@ -91,3 +91,15 @@ def test_training_reports_every_figure(tmp_path: Path) -> None:
     wrong = subprocess.run([*command, "--set", "lrr=1"], capture_output=True, text=True, env=environment)
     assert wrong.returncode == 2
     assert "has no 'lrr'" in wrong.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts a child's processor time as Unix does")
+def test_lift_reports_every_figure(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "benchmarks" / "lift.py"
+    environment = {**os.environ, "PYTHONPATH": str(Path(anypose.__file__).parents[1])}
+    command = [sys.executable, str(script), "--frames", "40", "--runs", "1", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert (figures["frames"], figures["wall seconds, target"]) == (40, 1.0)
+    assert all(figures[name] > 0 for name in ("wall seconds", "processor seconds", "processor / bare script"))

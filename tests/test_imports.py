@@ -17,10 +17,10 @@ LONGEST = 500
 
 # Each floor from the bottom up: a file may import its own step and those before it.
 GROUND = [
-    {"files", "affine", "outlines", "masks", "skeleton", "camera", "prompt"},
+    {"files", "affine", "outlines", "masks", "skeleton", "gaps", "camera", "prompt"},
     {"people", "annotations", "track"},
-    {"sources", "pictures", "data", "evaluation", "runtime"},
-    {"zoo", "predictor", "referring", "draw", "tracking", "report"},
+    {"sources", "pictures", "windows", "data", "evaluation", "runtime"},
+    {"zoo", "predictor", "referring", "lifting", "motion", "draw", "tracking", "report"},
     {"web", "cli", "examples", "__main__"},
 ]
 UPPER = [

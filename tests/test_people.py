@@ -458,7 +458,7 @@ def test_the_documented_fields_are_the_fields() -> None:
 def test_the_documented_keypoints_are_the_keypoints() -> None:
     rows = table_of((ROOT / "docs" / "people.md").read_text(), "Keypoints")
     columns = [COCO17, CROWDPOSE14, LSP14]
-    assert list(SKELETONS.values()) == columns
+    assert list(SKELETONS.values())[:3] == columns  # those of bodies in space are in lifting.md
     expected = []
     for index in range(17):
         row = [str(index)]

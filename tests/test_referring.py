@@ -15,7 +15,7 @@ from anypose.data.sample import DataError
 from anypose.models.promptable.uniphd.answers import found_in
 from anypose.recipes.referring import Referring, start_from_published
 from anypose.recipes.referring_data import batch_of, show
-from cases import tiny_uniphd
+from cases.promptable import tiny_uniphd
 from conftest import vectors
 
 

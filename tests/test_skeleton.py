@@ -5,7 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anypose.skeleton import COCO17, CROWDPOSE14, LSP14, SKELETONS, Skeleton
+from anypose.skeleton import (
+    CMU31,
+    COCO17,
+    CROWDPOSE14,
+    H36M17,
+    HUMANEVA15,
+    LSP14,
+    MPI_INF_3DHP17,
+    MPII16,
+    SKELETONS,
+    Skeleton,
+    derive,
+)
 from conftest import shared, vectors
 
 ALL = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=list(SKELETONS))
@@ -93,3 +105,85 @@ def test_a_record_without_sigmas_is_named() -> None:
     del record["sigmas"]
     with pytest.raises(ValueError, match="needs sigmas"):
         Skeleton.from_dict(record)
+
+
+@pytest.mark.parametrize("skeleton", [H36M17, MPI_INF_3DHP17, HUMANEVA15, MPII16, CMU31], ids=lambda s: s.name)
+def test_bodies_in_space_are_trees(skeleton: Any) -> None:
+    assert skeleton.keypoints[skeleton.root] == "pelvis"
+    assert len(skeleton.bones) == len(skeleton) - 1
+    assert skeleton.parents[skeleton.root] == -1
+
+
+def test_orders_of_the_published_files() -> None:
+    assert H36M17.parents == (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+    assert sorted(left for left, _ in H36M17.mirror_pairs) == [4, 5, 6, 11, 12, 13]
+    assert sorted(right for _, right in MPI_INF_3DHP17.mirror_pairs) == [2, 3, 4, 8, 9, 10]
+    assert MPI_INF_3DHP17.root == 14
+    assert HUMANEVA15.parents == (-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1)
+    assert sorted(left for left, _ in HUMANEVA15.mirror_pairs) == [2, 3, 4, 8, 9, 10]
+    assert sorted(left for left, _ in MPII16.mirror_pairs) == [3, 4, 5, 13, 14, 15]
+
+
+def test_cmu_is_the_skeleton_of_its_file() -> None:
+    with np.load(shared("data/cmu_mocap/cmu_60hz.npz")) as motion:
+        names, parents = motion["names"].tolist(), motion["parents"].tolist()
+    assert list(CMU31.parents or ()) == parents
+    # The same ends of bones as Human3.6M's joints, in its order.
+    bones = [
+        "root",
+        "rhipjoint",
+        "rfemur",
+        "rtibia",
+        "lhipjoint",
+        "lfemur",
+        "ltibia",
+        "upperback",
+        "thorax",
+        "upperneck",
+        "head",
+    ]
+    bones += ["lclavicle", "lhumerus", "lradius", "rclavicle", "rhumerus", "rradius"]
+    assert [names[here or 0] for _, here in CMU31.map_to(H36M17)] == bones
+
+
+def test_what_coco_lacks_is_made_and_said() -> None:
+    places = np.random.default_rng(0).normal(size=(2, 17, 3))
+    sure = np.full((2, 17), 0.9)
+    sure[:, COCO17.index("left_hip")] = 0.5
+    sure[1, COCO17.index("left_ear")] = 0.1
+    found = derive(places, sure, COCO17, H36M17)
+    left, right = places[:, 11], places[:, 12]
+    np.testing.assert_allclose(found.keypoints[:, 0], (left + right) / 2, rtol=1e-6)
+    np.testing.assert_allclose(found.keypoints[:, 7], places[:, [5, 6, 11, 12]].mean(1), rtol=1e-5)
+    np.testing.assert_allclose(found.confidence[:, [0, 1, 7, 8]], [[0.5, 0.9, 0.5, 0.9]] * 2, rtol=1e-6)
+    # The second picture has no left ear: the eyes stand in.
+    np.testing.assert_allclose(found.keypoints[0, 10], places[0, 3:5].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found.keypoints[1, 10], places[1, 1:3].mean(0), rtol=1e-5)
+    assert found.missing == ()
+    assert [sentence.split(":")[0] for sentence in found.made] == ["pelvis", "spine", "thorax", "upper neck", "head"]
+    with pytest.raises(ValueError, match=r"\(\.\.\., 17, D\)"):
+        derive(places[:, :5], sure[:, :5], COCO17, H36M17)
+
+
+def test_what_cannot_be_made_is_missing() -> None:
+    found = derive(np.ones((14, 2)), np.ones(14), CROWDPOSE14, H36M17)
+    assert found.missing == ("upper_neck",)
+    assert found.confidence[9] == 0
+    assert found.confidence[10] == 1
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [
+        ((-1,) * 17, "of which one is -1"),
+        (tuple(range(-1, 16)), "not what its bones join"),
+    ],
+)
+def test_parents_that_are_no_tree_are_named(parents: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(H36M17, parents=parents)
+
+
+def test_parents_that_go_in_a_circle_are_named() -> None:
+    with pytest.raises(ValueError, match="in a circle at b"):
+        Skeleton("ring", ("a", "b", "c"), ((2, 1), (1, 2)), (), (1, 1, 1), parents=(-1, 2, 1))

@@ -79,7 +79,7 @@ def test_a_gradient_reaches_every_parameter(case: Case) -> None:
                 value.normal_(0, 0.05)
     torch.stack(list(model.loss(batch).values())).sum().backward()  # type: ignore[operator]
     for name, value in model.named_parameters():
-        if not name.endswith(tuple(case.exempt)):
+        if value.requires_grad and not name.endswith(tuple(case.exempt)):
             assert value.grad is not None, f"{name} has no gradient"
             assert value.grad.abs().max() > 1e-9, f"no gradient reaches {name}"
             assert value.grad.isfinite().all(), f"the gradient of {name} is not finite"
@@ -114,11 +114,13 @@ def test_thirty_steps_halve_the_loss(case: Case) -> None:
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 20)
         optimiser.step()
-    assert totals[30] < totals[0] / 2
+    assert totals[30] < totals[0] * case.left
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, case: Case) -> tuple[TorchEngine, OnnxEngine, Path]:
+    if case.graphs is None:
+        pytest.skip(f"the contract of {case.name} exports nothing")
     model = case.build().eval()
     with torch.no_grad():
         for value in model.state_dict().values():
@@ -133,6 +135,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, case: Case) -> tuple[Torc
 @pytest.mark.parametrize("seed", range(3))
 def test_exports_agree_with_the_system(case: Case, exported: tuple[TorchEngine, OnnxEngine, Path], seed: int) -> None:
     with_torch, with_onnx, _ = exported
+    assert case.runs is not None
     for graph, inputs in case.runs(with_torch.run, seed):
         expected, found = with_torch.run(graph, inputs), with_onnx.run(graph, inputs)
         assert expected.keys() == found.keys()
@@ -145,6 +148,7 @@ def test_exports_agree_with_the_system(case: Case, exported: tuple[TorchEngine, 
 
 def test_exports_are_whole_and_leave_nothing_else(case: Case, exported: tuple[TorchEngine, OnnxEngine, Path]) -> None:
     _, engine, folder = exported
+    assert case.graphs is not None
     names = {path.name for path in folder.iterdir()}
     assert names == {f"{name}.onnx" for name in case.graphs(case.build())}
     with pytest.raises(KeyError):

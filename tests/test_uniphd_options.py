@@ -12,7 +12,7 @@ from anypose.models.promptable.uniphd.answers import found, found_in, ranked
 from anypose.models.promptable.uniphd.losses import PERSON, Losses
 from anypose.models.promptable.uniphd.matching import assign
 from anypose.models.promptable.uniphd.prompts import Prompts
-from cases import uniphd_batch
+from cases.promptable import uniphd_batch
 from small_uniphd import one_thread, perturbed
 
 _one_thread = pytest.fixture(autouse=True, scope="module")(one_thread)

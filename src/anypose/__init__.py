@@ -4,16 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .camera import Camera
     from .people import People
     from .prompt import Prompt
     from .skeleton import Skeleton
+    from .track import Track
     from .zoo import load, systems
 
 __version__ = "0.1.0"
 
-__all__ = ["People", "Prompt", "Skeleton", "__version__", "load", "systems"]
+__all__ = ["Camera", "People", "Prompt", "Skeleton", "Track", "__version__", "load", "systems"]
 
-_HOMES = {"People": "people", "Prompt": "prompt", "Skeleton": "skeleton", "load": "zoo", "systems": "zoo"}
+_HOMES = {
+    "Camera": "camera",
+    "People": "people",
+    "Prompt": "prompt",
+    "Skeleton": "skeleton",
+    "Track": "track",
+    "load": "zoo",
+    "systems": "zoo",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .predictor import Predictor
+    from .runtime import Engine
 
 _HERE = Path(__file__).parent
 _MODELS = _HERE / "models"
@@ -39,8 +39,8 @@ def load(
     device: str = "cpu",
     compiled: bool = False,
     **options: Any,
-) -> Predictor:
-    """A system, ready to be used.
+) -> Any:
+    """A system, ready to be used: a `Predictor`, or for "lifting/..." a `LiftingPredictor`.
 
     Args:
         name: one of `systems()`, or such with a variant behind it, as in "promptable/uniphd/swin-t".
@@ -58,10 +58,12 @@ def load(
         ValueError: there is no such system or engine, or the weights do not fit.
         FileNotFoundError: the weights are not there.
     """
-    system, _ = _parts(name)
+    system, variant = _parts(name)
     if engine not in (None, "onnx", "torch"):
         raise ValueError(f"there is no engine {engine!r}: it is 'onnx' or 'torch'")
     home = _HERE / "weights" / system.split("/")[1]
+    if variant is not None and (home / variant).is_dir():
+        home = home / variant
     if weights is None and not home.is_dir():
         raise FileNotFoundError(f"{system} comes without weights: give weights=FILE, a checkpoint of {system}")
     given = home if weights is None else Path(weights)
@@ -89,34 +91,50 @@ def load(
     return _torch_predictor(system, model, file, home, (precision, device, compiled))
 
 
-def _predictor(graphs: Container[str]) -> type[Predictor]:
+def _predictor(system: str, graphs: Container[str]) -> Any:
     """The runner of a system that has these graphs."""
+    if system.startswith("lifting/"):
+        from .lifting import LiftingPredictor
+
+        return LiftingPredictor
     from .predictor import Predictor
     from .referring import ReferringPredictor
 
     return ReferringPredictor if all(name in graphs for name in ReferringPredictor.graphs) else Predictor
 
 
-def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) -> Predictor:
+def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) -> Any:
     from .runtime.onnx import OnnxEngine
 
-    runner = _predictor({path.stem for path in folder.glob("*.onnx")})
-    tokenizers = [place / "tokenizer.json" for place in (folder, home)]
-    tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
-    return runner(system, OnnxEngine(folder, runner.graphs, threads), tokenizer)
+    runner = _predictor(system, {path.stem for path in folder.glob("*.onnx")})
+    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home))
 
 
-def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool]) -> Predictor:
+def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool]) -> Any:
     from .runtime.torch import TorchEngine, prepared
 
     precision, device, compiled = running
     asking = getattr(model, "asking", {})
     precision = prepared(model, precision, device)
-    graphs = importlib.import_module(f"anypose.models.{system.replace('/', '.')}.graphs").graphs(model)
-    runner = _predictor(graphs)
-    tokenizers = [place / "tokenizer.json" for place in (file.parent, home)]
-    tokenizer = next(filter(Path.is_file, tokenizers), tokenizers[0])
-    return runner(system, TorchEngine(graphs, device, precision, compiled=compiled), tokenizer, **asking)
+    graphs = graphs_of(system, model)
+    runner = _predictor(system, graphs)
+    engine = TorchEngine(graphs, device, precision, compiled=compiled)
+    return _run_by(runner, system, engine, (file.parent, home), **asking)
+
+
+def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], **asking: Any) -> Any:
+    """A runner with its tokenizer, if it reads words."""
+    if system.startswith("lifting/"):
+        return runner(system, engine)
+    tokenizers = [folder / "tokenizer.json" for folder in folders]
+    return runner(system, engine, next(filter(Path.is_file, tokenizers), tokenizers[0]), **asking)
+
+
+def graphs_of(system: str, model: Any) -> Any:
+    """What a system exports, by name: its own graphs, or those of its contract. Needs the upper floor."""
+    lifts = system.startswith("lifting/")
+    module = "anypose.nn.lifts" if lifts else f"anypose.models.{system.replace('/', '.')}.graphs"
+    return importlib.import_module(module).graphs(model)
 
 
 def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:

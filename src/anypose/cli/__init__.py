@@ -25,6 +25,7 @@ Examples:
   anypose find match.jpg --text "the goalie" --out found.png
   anypose find match.jpg --point 120,240 --json -
   anypose find photos/ --everyone --out answers/
+  anypose lift found.json --rate 30 --bvh goalie.bvh
   anypose demo
 """
 STOPPED_BY_USER = 130

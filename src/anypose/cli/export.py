@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +35,7 @@ def export(
         waiting = out / "model.partial"
         save_file(state, waiting)
         waiting.replace(out / "model.safetensors")
-        graphs = importlib.import_module(f"anypose.models.{model.replace('/', '.')}.graphs")
-        paths = [out / "model.safetensors", *export_graphs(graphs.graphs(system), out)]
+        paths = [out / "model.safetensors", *export_graphs(zoo.graphs_of("/".join(model.split("/")[:2]), system), out)]
     except (ValueError, OSError) as error:
         stop(str(error))
     except ModuleNotFoundError as error:

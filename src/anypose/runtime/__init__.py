@@ -26,3 +26,11 @@ class SizedEngine(Engine, Protocol):
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
         """The sides of a graph's input, None where they may vary. Torch graphs take any that their rules allow."""
         ...
+
+
+class NotedEngine(Engine, Protocol):
+    """An engine that keeps what its graphs say about themselves."""
+
+    def notes(self, graph: str) -> Mapping[str, str]:
+        """A graph's notes by name."""
+        ...

@@ -36,7 +36,9 @@ def export(graphs: Mapping[str, Graph], folder: Path) -> list[Path]:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             whole, waiting = Path(scratch) / "whole.onnx", Path(scratch) / "small.onnx"
             _export(graph, whole)
-            onnx.save(_halved(_simplified(whole)), str(waiting))
+            model = _halved(_simplified(whole))
+            helper.set_model_props(model, graph.notes)
+            onnx.save(model, str(waiting))
             waiting.replace(path)
         paths.append(path)
     return paths

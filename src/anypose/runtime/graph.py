@@ -18,6 +18,7 @@ class Graph:
         outputs: names.
         sides: for each input, the names of its sides that may vary.
         steps: what a varying side must be a multiple of, where that is not 1.
+        notes: what whoever runs the graph has to know; they go with an exported file.
     """
 
     module: nn.Module
@@ -25,3 +26,4 @@ class Graph:
     outputs: tuple[str, ...]
     sides: dict[str, dict[int, str]]
     steps: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)

@@ -57,3 +57,7 @@ class OnnxEngine:
         """The sides of an input; see `SizedEngine.sides`."""
         nodes = {node.name: node.shape for node in self._sessions[graph].result().get_inputs()}
         return tuple(side if isinstance(side, int) else None for side in nodes[name])
+
+    def notes(self, graph: str) -> Mapping[str, str]:
+        """A graph's notes by name; see `NotedEngine.notes`."""
+        return self._sessions[graph].result().get_modelmeta().custom_metadata_map

@@ -76,6 +76,10 @@ class TorchEngine:
         """None for each side of an input; see `SizedEngine.sides`."""
         return (None,) * self._graphs[graph].inputs[name].dim()
 
+    def notes(self, graph: str) -> Mapping[str, str]:
+        """A graph's notes by name; see `NotedEngine.notes`."""
+        return self._graphs[graph].notes
+
 
 def prepared(model: Any, precision: str, device: str = "cpu") -> str:
     """A system made ready for a precision; what a `TorchEngine` is then to be given.

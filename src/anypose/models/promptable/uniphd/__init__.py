@@ -19,7 +19,8 @@ from anypose.models.promptable.uniphd.masks import MaskHead
 from anypose.models.promptable.uniphd.pictures import Pyramid, ground_of, normalised
 from anypose.models.promptable.uniphd.prompts import Fusion, PlaceReader, Prompts, Told, WordReader
 from anypose.models.promptable.uniphd.queries import Choice, Queries, TwoStage
-from anypose.models.promptable.uniphd.weights import POSITION_IDS, authors, first_difference, read, rename
+from anypose.models.promptable.uniphd.weights import POSITION_IDS, authors, first_difference, rename
+from anypose.nn.checkpoints import read
 from anypose.nn.swin import Swin
 
 __all__ = ["VARIANTS", "Prompts", "UniPHD", "authors", "published", "rename"]
@@ -274,7 +275,7 @@ def published(path: Path, variant: str | None = None) -> tuple[str, dict[str, Te
     Raises:
         ValueError: it is no checkpoint, is cut short, or an entry differs from the variant's.
     """
-    state = read(path)
+    state = read(path, ("model",), "UniPHD")
     if variant is None:
         first = state.get("backbone.0.patch_embed.proj.weight")
         width = None if first is None else len(first)

@@ -1,14 +1,9 @@
-"""The authors' checkpoint: its names, in both directions, and reading the file safely."""
+"""The authors' checkpoint: its names, in both directions."""
 
 from __future__ import annotations
 
-import argparse
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,34 +166,6 @@ def _deformable(rest: str, source: int) -> str:
     first, dot, last = rest.partition(".")
     names = DEFORMABLE if source == 0 else {ours: theirs for theirs, ours in DEFORMABLE.items()}
     return names.get(first, first) + dot + last if dot else rest
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """The authors' tensors in a checkpoint, which is a pickle: nothing in it is run.
-
-    Raises:
-        ValueError: it is not such a file, or is cut short.
-    """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a whole checkpoint, which is a zip archive inside; download it again")
-    try:
-        # The authors put their program's arguments beside the weights; a Namespace only holds values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} was not opened: it holds more than tensors and settings, and what else a pickle holds can run as "
-            "a program; give the authors' own file, or one of safetensors"
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{path} is not a whole checkpoint; download it again ({reason})") from error
-    state = held.get("model") if isinstance(held, dict) else None
-    if state is None and isinstance(held, dict) and held and all(isinstance(v, Tensor) for v in held.values()):
-        state = held
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no weights under the name 'model'; give the authors' UniPHD checkpoint")
-    return state
 
 
 def first_difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:

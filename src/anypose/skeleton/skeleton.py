@@ -1,4 +1,4 @@
-"""Skeletons: what the keypoints of a data set are called and how they hang together."""
+"""Skeleton: the keypoints of one data set by name."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ class Skeleton:
 
     name: the key in `SKELETONS`. keypoints: K names in the order of the data set's files. bones: pairs of
     indices that are drawn as lines. mirror_pairs: (left, right) indices that change places in a mirror.
-    sigmas: K OKS sigmas, without unit (fractions of the square root of a person's area).
+    sigmas: K OKS sigmas, without unit (fractions of the square root of a person's area). parents: where the
+    bones are a tree, the parent of each keypoint, -1 for the root; else None.
 
     Raises ValueError when these do not fit together.
     """
@@ -28,6 +29,7 @@ class Skeleton:
     bones: tuple[tuple[int, int], ...]
     mirror_pairs: tuple[tuple[int, int], ...]
     sigmas: tuple[float, ...]
+    parents: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keypoints", tuple(self.keypoints))
@@ -44,9 +46,27 @@ class Skeleton:
             for pair in pairs:
                 if pair[0] == pair[1] or not all(0 <= end < count for end in pair):
                     raise ValueError(f"{what} {pair} of skeleton {self.name} must join two of its {count} keypoints")
+        self._check_parents()
         paired = [end for pair in self.mirror_pairs for end in pair]
         if len(set(paired)) != len(paired):
             raise ValueError(f"skeleton {self.name} has a keypoint in two mirror pairs: {self.mirror_pairs}")
+
+    def _check_parents(self) -> None:
+        """The parents must be a tree, the one that the bones draw."""
+        if self.parents is None:
+            return
+        object.__setattr__(self, "parents", tuple(int(parent) for parent in self.parents))
+        if len(self.parents) != len(self) or self.parents.count(-1) != 1:
+            raise ValueError(f"skeleton {self.name} needs {len(self)} parents of which one is -1, not {self.parents}")
+        bones = {(parent, child) for child, parent in enumerate(self.parents) if parent != -1}
+        if bones != set(self.bones):
+            raise ValueError(f"the parents of skeleton {self.name} are not what its bones join: {self.parents}")
+        for start in range(len(self)):
+            place, steps = start, 0
+            while place != -1:
+                place, steps = self.parents[place], steps + 1
+                if steps > len(self):
+                    raise ValueError(f"the parents of skeleton {self.name} go in a circle at {self.keypoints[start]}")
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -60,6 +80,13 @@ class Skeleton:
         raise ValueError(f"{self.name} has no keypoint {name!r}{advice}")
 
     @property
+    def root(self) -> int:
+        """The keypoint that all others hang from; ValueError where the bones are no tree."""
+        if self.parents is None:
+            raise ValueError(f"skeleton {self.name} is no tree and has no root")
+        return self.parents.index(-1)
+
+    @property
     def mirror(self) -> NDArray[np.intp]:
         """(K,) indices: `keypoints[:, skeleton.mirror]` renames left and right as a mirror does."""
         order = np.arange(len(self))
@@ -70,20 +97,21 @@ class Skeleton:
     def map_to(self, other: "Skeleton") -> list[tuple[int, int | None]]:
         """For each keypoint of `other`: (its index, the index here of the same place of the body or None).
 
-        Nothing is invented: a neck is not made of two shoulders.
+        Nothing is invented: a neck is not made of two shoulders (`anypose.skeleton.derive` does that).
         """
         here = {_SYNONYMS.get(name, name): index for index, name in enumerate(self.keypoints)}
         return [(index, here.get(_SYNONYMS.get(name, name))) for index, name in enumerate(other.keypoints)]
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, made of what JSON can hold."""
-        return {
+        record: dict[str, Any] = {
             "name": self.name,
             "keypoints": list(self.keypoints),
             "bones": [list(bone) for bone in self.bones],
             "mirror_pairs": [list(pair) for pair in self.mirror_pairs],
             "sigmas": list(self.sigmas),
         }
+        return record if self.parents is None else {**record, "parents": list(self.parents)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Skeleton":
@@ -92,150 +120,9 @@ class Skeleton:
         missing = [key for key in expected if key not in record]
         if missing:
             raise ValueError(f"a skeleton record needs {', '.join(missing)}")
-        return cls(**{key: record[key] for key in expected})
+        return cls(**{key: record[key] for key in expected}, parents=record.get("parents"))
 
 
 def _pairs(pairs: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     """Pairs of integers as nested tuples, so that skeletons compare and hash by value."""
     return tuple((int(first), int(second)) for first, second in pairs)
-
-
-# Names, order, bones and sigmas of COCO's person_keypoints files and of pycocotools.
-COCO17 = Skeleton(
-    name="coco17",
-    keypoints=(
-        "nose",
-        "left_eye",
-        "right_eye",
-        "left_ear",
-        "right_ear",
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-    ),
-    bones=(
-        (15, 13),
-        (13, 11),
-        (16, 14),
-        (14, 12),
-        (11, 12),
-        (5, 11),
-        (6, 12),
-        (5, 6),
-        (5, 7),
-        (6, 8),
-        (7, 9),
-        (8, 10),
-        (1, 2),
-        (0, 1),
-        (0, 2),
-        (1, 3),
-        (2, 4),
-        (3, 5),
-        (4, 6),
-    ),
-    mirror_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
-    sigmas=(
-        *(0.026, 0.025, 0.025, 0.035, 0.035),
-        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
-        *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-    ),
-)
-
-# Names and order of the CrowdPose files, sigmas of crowdposetools.
-CROWDPOSE14 = Skeleton(
-    name="crowdpose14",
-    keypoints=(
-        "left_shoulder",
-        "right_shoulder",
-        "left_elbow",
-        "right_elbow",
-        "left_wrist",
-        "right_wrist",
-        "left_hip",
-        "right_hip",
-        "left_knee",
-        "right_knee",
-        "left_ankle",
-        "right_ankle",
-        "head",
-        "neck",
-    ),
-    bones=(
-        (12, 13),
-        (13, 0),
-        (13, 1),
-        (0, 2),
-        (2, 4),
-        (1, 3),
-        (3, 5),
-        (0, 6),
-        (1, 7),
-        (6, 7),
-        (6, 8),
-        (8, 10),
-        (7, 9),
-        (9, 11),
-    ),
-    mirror_pairs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
-    sigmas=(
-        *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
-        *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-        *(0.079, 0.079),
-    ),
-)
-
-# Order of the joints.mat of Leeds Sports Pose. Its authors score PCP and publish no OKS sigmas; these are
-# COCO's for the same joints, and for neck and head top those that CrowdPose uses.
-LSP14 = Skeleton(
-    name="lsp14",
-    keypoints=(
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "neck",
-        "head_top",
-    ),
-    bones=(
-        (13, 12),
-        (12, 8),
-        (12, 9),
-        (8, 7),
-        (7, 6),
-        (9, 10),
-        (10, 11),
-        (8, 2),
-        (9, 3),
-        (2, 3),
-        (2, 1),
-        (1, 0),
-        (3, 4),
-        (4, 5),
-    ),
-    mirror_pairs=((5, 0), (4, 1), (3, 2), (11, 6), (10, 7), (9, 8)),
-    sigmas=(
-        *(0.089, 0.087, 0.107, 0.107, 0.087, 0.089),
-        *(0.062, 0.072, 0.079, 0.079, 0.072, 0.062),
-        *(0.079, 0.079),
-    ),
-)
-
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (COCO17, CROWDPOSE14, LSP14)}

@@ -1,15 +1,13 @@
-"""The systems that the generic tests of test_systems.py walk: one line each."""
+"""Promptable systems: pictures and prompts in, people out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from anypose.models.promptable.pointer import VARIANTS, Pointer
 from anypose.models.promptable.pointer.first_look import NEGATIVE, NOTHING, POSITIVE, STROKE, Prompts
@@ -25,42 +23,13 @@ from anypose.models.promptable.uniphd.prompts import Prompts as UniPHDPrompts
 from anypose.nn.csp_darknet import DetectionHead
 from anypose.nn.published import convolutions_as_built
 from anypose.skeleton import COCO17
+from cases.case import Case, Inputs
 
-Inputs = dict[str, NDArray[Any]]
 UNIPHD_EXEMPT = {
     "k_proj.bias": "a softmax does not see what is added to all keys",
     "key.bias": "a softmax does not see what is added to all keys",
 }
 CANDIDATES = 8 * 12 + 4 * 6 + 2 * 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A system as the generic tests see it.
-
-    Attributes:
-        name: of the system.
-        build: makes it, tiny.
-        batch: a random batch that `model.loss` takes.
-        answer: everything the system says of a batch, by name.
-        shapes: what shape each answer is to have.
-        rows: a batch as batches of one picture; their answers, set one after the other, are those of the batch.
-        graphs: what its contract exports.
-        runs: inputs for each graph, of other sizes than the examples of `graphs`; some of the earlier graphs' outputs.
-        exempt: names of parameters (or what they end in) that no gradient reaches, and why.
-        rate: a learning rate with which 30 steps on one batch halve the loss.
-    """
-
-    name: str
-    build: Callable[[], nn.Module]
-    batch: Callable[[Any], Any]
-    answer: Callable[[Any, Any], dict[str, Tensor]]
-    shapes: Callable[[Any], dict[str, tuple[int, ...]]]
-    rows: Callable[[Any], list[Any]]
-    graphs: Callable[[Any], Mapping[str, Any]]
-    runs: Callable[[Callable[[str, Inputs], Inputs], int], list[tuple[str, Inputs]]]
-    exempt: Mapping[str, str] = field(default_factory=dict)
-    rate: float = 3e-3
 
 
 def tiny_pointer() -> Pointer:
@@ -311,7 +280,7 @@ def uniphd_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[s
     return [("encode", encode), ("words", ask), ("places", ask)]
 
 
-CASES = (
+PROMPTABLE = (
     Case(
         "promptable/pointer",
         tiny_pointer,

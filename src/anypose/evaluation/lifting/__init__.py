@@ -1,0 +1,56 @@
+"""Errors of bodies in space, as papers on lifting count them."""
+
+from .errors import (
+    AUC_THRESHOLDS,
+    PCK14,
+    aligned,
+    at_root,
+    auc,
+    cps,
+    distances,
+    mpjpe,
+    mpjve,
+    n_mpjpe,
+    p_mpjpe,
+    pck,
+    symmetry_error,
+    whole,
+)
+from .hypotheses import (
+    best,
+    best_joints,
+    calibration,
+    expected_calibration_error,
+    mean_pose,
+    nearest_joints,
+)
+from .protocols import H36M_TEST, H36M_TRAIN, Accuracy, action_of, mpi_inf_3dhp, over_actions
+
+__all__ = [
+    "AUC_THRESHOLDS",
+    "H36M_TEST",
+    "H36M_TRAIN",
+    "PCK14",
+    "Accuracy",
+    "action_of",
+    "aligned",
+    "at_root",
+    "auc",
+    "best",
+    "best_joints",
+    "calibration",
+    "cps",
+    "distances",
+    "expected_calibration_error",
+    "mean_pose",
+    "mpi_inf_3dhp",
+    "mpjpe",
+    "mpjve",
+    "n_mpjpe",
+    "nearest_joints",
+    "over_actions",
+    "p_mpjpe",
+    "pck",
+    "symmetry_error",
+    "whole",
+]
