@@ -13,17 +13,30 @@ from typer.testing import CliRunner
 
 from anypose.cli import app
 from anypose.data import coco
-from anypose.data.synthetic import Body, BodyError, SceneError, Settings, Source, Synthetic, Wishes
+from anypose.data.synthetic import (
+    Body,
+    BodyError,
+    MocapError,
+    SceneError,
+    Settings,
+    Source,
+    Synthetic,
+    Wishes,
+    sample_of,
+)
+from anypose.data.synthetic.among import put_into
 from anypose.data.synthetic.angles import pose_of
 from anypose.data.synthetic.body import rotations_of
 from anypose.data.synthetic.checking import meant
 from anypose.data.synthetic.frame import OUTSIDE, Frame
 from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.library import LIBRARY
+from anypose.data.synthetic.mocap import BONES, RATE, read_clips
 from anypose.data.synthetic.people import Person, stand
 from anypose.data.synthetic.poses import Drawn, moving
 from anypose.data.synthetic.raster import rasterize
-from anypose.data.synthetic.turns import axis_angle, rotation
+from anypose.data.synthetic.sequences import Walker, progress_of
+from anypose.data.synthetic.turns import axis_angle, between, rotation
 from anypose.data.synthetic.words import expressions
 from anypose.data.synthetic.writing import Plan, write
 
@@ -307,3 +320,171 @@ def test_wishes_are_checked_where_they_are_made() -> None:
         Wishes(people=(4, 2))
     with pytest.raises(SceneError, match="there is no place"):
         Wishes(places=("moon",))
+
+
+def cmu_file(path: Path, body: Body, frames: int = 24) -> Path:
+    """A file in CMU's layout: our own walk on CMU's bones, forwards by its steps."""
+    rest = np.zeros((31, 3))
+    up, down = np.array([0, 0.11, 0]), np.array([0, -0.4, 0])
+    for name in ("lowerback", "upperback", "thorax", "lowerneck", "upperneck", "head"):
+        rest[BONES.index(name)] = up
+    for side, sign in (("l", 1), ("r", -1)):
+        rest[BONES.index(f"{side}hipjoint")] = [0.08 * sign, -0.1, 0]
+        rest[BONES.index(f"{side}clavicle")] = [0.17 * sign, 0.06, 0]
+        for bone, length in (("humerus", 0.28), ("radius", 0.2), ("wrist", 0.1), ("hand", 0.04)):
+            rest[BONES.index(side + bone)] = [length * sign, 0, 0]
+        rest[BONES.index(f"{side}femur")] = rest[BONES.index(f"{side}tibia")] = down
+        rest[BONES.index(f"{side}foot")] = [0, -0.02, 0.13]
+    parents = [
+        -1,
+        0,
+        0,
+        0,
+        1,
+        4,
+        5,
+        6,
+        2,
+        8,
+        9,
+        10,
+        3,
+        12,
+        13,
+        13,
+        13,
+        14,
+        17,
+        15,
+        19,
+        20,
+        21,
+        21,
+        22,
+        16,
+        25,
+        26,
+        27,
+        27,
+        28,
+    ]
+    rig = Person.random(0, body, np.random.default_rng(0)).rig
+    turns = np.tile(np.eye(3), (frames, 31, 1, 1))
+    for frame in range(frames):
+        world = rig.world(moving("walking", frame / frames))
+        for joint, bone in (("hip", "femur"), ("knee", "tibia"), ("shoulder", "humerus"), ("elbow", "radius")):
+            for side in ("left", "right"):
+                place = BONES.index(side[0] + bone)
+                turns[frame, place] = world[body.joint(f"{side}_{joint}")] @ between(
+                    rest[place], np.array([0.0, -1, 0])
+                )
+    positions = np.zeros((frames, 31, 3))
+    for bone, parent in enumerate(parents):
+        if parent >= 0:
+            positions[:, bone] = positions[:, parent] + turns[:, bone] @ rest[bone]
+    w = np.sqrt(np.maximum(0, 1 + np.trace(turns, axis1=-2, axis2=-1))) / 2
+    vector = axis_angle(turns)
+    half = np.linalg.norm(vector, axis=-1, keepdims=True) / 2
+    quaternions = np.concatenate((w[..., None], np.sin(half) * vector / np.maximum(2 * half, 1e-9)), -1)
+    np.savez(path, **{"names": np.array(BONES), "parents": parents, "07_01/positions": positions,
+                      "07_01/rotations": quaternions, "07/rest_directions": rest})  # fmt: skip
+    return path
+
+
+def test_recorded_bones_point_the_same_way_on_our_body(tmp_path: Path, body: Body) -> None:
+    clip = read_clips(cmu_file(tmp_path / "motion.npz", body))["07_01"]
+    rig = Person.random(3, body, np.random.default_rng(3)).rig
+    pairs = (
+        ("left_hip", "left_knee", "lfemur"),
+        ("right_knee", "right_ankle", "rtibia"),
+        ("left_shoulder", "left_elbow", "lhumerus"),
+        ("right_shoulder", "right_elbow", "rhumerus"),
+        ("left_elbow", "left_wrist", "lradius"),
+    )
+    for frame in range(0, len(clip), 5):
+        places, _ = rig.places(clip.pose(frame))
+        for start, end, bone in pairs:
+            ours = places[body.joint(end)] - places[body.joint(start)]
+            theirs = clip.rotations[frame, BONES.index(bone)] @ clip.rest[BONES.index(bone)]
+            assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.9999
+
+
+def test_recorded_feet_that_stand_still_do_not_skate(body: Body) -> None:
+    path = Path(__file__).parents[2] / "shared" / "data" / "cmu_mocap" / "cmu_60hz.npz"
+    if not path.is_file():
+        pytest.skip("CMU's motions are not beside the checkout")
+    clip = read_clips(path)["02_01"]
+    rig = Person.random(3, body, np.random.default_rng(3)).rig
+    travel, feet = clip.travel(rig), [body.joint("left_foot"), body.joint("right_foot")]
+    ours = np.array([rig.places(clip.pose(t))[0][feet] + travel[t] for t in range(0, len(clip), 4)])
+    theirs = clip.positions[::4, [BONES.index("lfoot"), BONES.index("rfoot")]]
+    speeds = [np.linalg.norm(np.diff(points, axis=0), axis=-1) * RATE / 4 for points in (ours, theirs)]
+    assert speeds[0][speeds[1] < 0.15].mean() < 0.15
+
+
+def test_another_skeleton_is_told_from_cmus(tmp_path: Path) -> None:
+    np.savez(tmp_path / "dog.npz", names=np.array(["spine", "tail"]))
+    with pytest.raises(MocapError, match="another skeleton"):
+        read_clips(tmp_path / "dog.npz")
+    with pytest.raises(MocapError, match="cannot read"):
+        read_clips(tmp_path / "nothing.npz")
+    result = CliRunner().invoke(
+        app, ["data", "synthesize", str(tmp_path / "out"), "--mocap", str(tmp_path / "dog.npz")]
+    )
+    assert result.exit_code == 2
+    assert "31 bones of CMU" in result.stderr
+
+
+def test_poses_are_taken_from_a_recording(tmp_path: Path, body: Body) -> None:
+    file = str(cmu_file(tmp_path / "motion.npz", body))
+    source = Source(Settings(Wishes(people=(4, 4), size=(96, 128), mocap=file)))
+    names = [person.placed.drawn.name for number in range(3) for person in source.frame(number).people]
+    assert 0 < names.count("mocap") < len(names)
+
+
+def test_walkers_keep_their_identity_and_their_feet_do_not_slide(body: Body) -> None:
+    settings = Settings(Wishes(people=(3, 3), size=(96, 160)), seed=1, frames=10, cameras=2)
+    frames = list(Source(settings).frames(0))
+    assert [frame.name for frame in frames[9:11]] == ["0000_0_0009", "0000_1_0000"]
+    outfits: dict[int, set[str]] = {}
+    for frame in frames:
+        for person in frame.people:
+            outfits.setdefault(person.placed.person.identity, set()).add(repr(person.placed.person.outfit))
+    assert all(len(worn) == 1 for worn in outfits.values())
+    rig = Person.random(0, body, np.random.default_rng(0)).rig
+    walker = Walker(Person.random(0, body, np.random.default_rng(0)), "walking", -4.0, 0.0, 1.0, np.inf, 0.0)
+    assert progress_of(rig, "walking")[-1] > 0.6
+    feet = [body.joint("left_foot"), body.joint("right_foot")]
+    path = np.array([walker.at(t / 30).joints[feet] for t in range(30)])
+    speed = np.linalg.norm(np.diff(path, axis=0), axis=-1) * 30
+    # The slower foot is the one that carries: it stays while the pelvis goes on at a metre a second.
+    assert speed.min(1).mean() < 0.25
+
+
+def test_people_leave_and_come_back(body: Body) -> None:
+    walker = Walker(Person.random(0, body, np.random.default_rng(0)), "walking", -4.0, 0.0, 1.0, 2.0, 0.0)
+    there, back = walker.at(1.5), walker.at(2.5)
+    assert there.at[0] == pytest.approx(back.at[0])
+    assert there.facing @ back.facing < -0.9
+
+
+def test_people_are_put_among_those_of_a_photograph(frames: list[Frame], body: Body) -> None:
+    scene = frames[0]
+    sample = sample_of(scene, np.random.default_rng(0))
+    made = None
+    for seed in range(12):
+        made = put_into(sample, 2, body, 0.0, "00000000", np.random.default_rng(seed))
+        if made is not None:
+            break
+    assert made is not None
+    assert made.kept == len(scene.people)
+    assert len(made.view.boxes) == made.kept + len(made.frame.people)
+    new = np.zeros(scene.camera.size, bool)
+    for k in range(len(made.frame.people)):
+        new |= made.frame.mask(k)
+    for k in range(made.kept):
+        mask = made.view.masks[k]
+        assert mask is not None
+        assert not (mask & new).any()
+        # Where nobody was put in front, the photograph's own people are as they were.
+        assert (made.view.image[mask] == scene.image[mask]).mean() > 0.9

@@ -22,10 +22,21 @@ def synthesize(
         int | None, typer.Option(min=1, help="That share the work.  [default: one for each core]")
     ] = None,
     backgrounds: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures to stand before.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="PEOPLE.json", help="Put people into the photographs of this COCO file.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of those photographs.")] = None,
     things: Annotated[float, typer.Option(min=0, max=1, help="Share of people who hold something.")] = 0.35,
     body: Annotated[
         str, typer.Option(metavar="NAME", help="small, full, or a SMPL-H file you have a licence for.")
     ] = "small",
+    mocap: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="CMU's motions: half the poses come from it.")
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(min=1, help="Of a sequence in which people walk; --count is then of sequences.")
+    ] = 1,
+    cameras: Annotated[int, typer.Option(min=1, max=8, help="That see each sequence.")] = 1,
     arrays: Annotated[bool, typer.Option("--arrays", help="3D truth and maps of every pixel too, as npz.")] = False,
     refhuman: Annotated[bool, typer.Option("--refhuman", help="RefHuman's layout too: referred.json.")] = False,
     sheet: Annotated[
@@ -43,12 +54,17 @@ def synthesize(
       anypose data synthesize people/ --count 1000
       anypose data synthesize people/ --count 200 --people 3 --size 512x512 --arrays --sheet people.jpg
       anypose data synthesize people/ --backgrounds photos/ --refhuman
+      anypose data synthesize walks/ --count 4 --frames 45 --cameras 2 --people 3
     """
+    from itertools import islice
+
     from anypose.cli.evaluate import progress
 
     _need_torch()
+    from anypose.data.sample import DataError
     from anypose.data.synthetic.body import BodyError
     from anypose.data.synthetic.engine import Settings, Source
+    from anypose.data.synthetic.mocap import MocapError
     from anypose.data.synthetic.scene import SceneError, Wishes
     from anypose.data.synthetic.sheet import drawn_sheet
     from anypose.data.synthetic.writing import Plan, PlanError, write
@@ -56,11 +72,20 @@ def synthesize(
     from anypose.pictures import PictureError, encode_picture
 
     sizes = _sizes(size)
+    motions = None if mocap is None else str(mocap)
     try:
-        wishes = Wishes(_range(people), sizes[0], things, pictures=_pictures(backgrounds))
+        wishes = Wishes(_range(people), sizes[0], things, pictures=_pictures(backgrounds), mocap=motions)
         for other in sizes[1:]:
             Wishes(wishes.people, other)
-        settings = Settings(wishes, seed, body, sizes=sizes if len(sizes) > 1 else ())
+        settings = Settings(
+            wishes,
+            seed,
+            body,
+            sizes=sizes if len(sizes) > 1 else (),
+            frames=frames,
+            cameras=cameras,
+            into=_photographs(into, images),
+        )
         source = Source(settings)
         plan = Plan(settings, count, shard, arrays, refhuman)
         with progress(count) as advance:
@@ -71,9 +96,15 @@ def synthesize(
 
             counts = write(plan, out, processes or _cores(), report)
         if sheet is not None:
-            frames = [source.frame(number) for number in range(min(count, 12))]
-            write_atomically(sheet, encode_picture(drawn_sheet(frames), sheet))
-    except (SceneError, BodyError, PlanError, PictureError) as error:
+            numbers = range(count)
+            made = (
+                (source.joined(number).frame for number in numbers)
+                if into is not None
+                else (frame for number in numbers for frame in source.frames(number))
+            )
+            shown = islice(made, 12)
+            write_atomically(sheet, encode_picture(drawn_sheet(list(shown)), sheet))
+    except (SceneError, BodyError, MocapError, PlanError, PictureError, DataError) as error:
         stop(" ".join(str(error).split()))
     except OSError as error:
         stop(f"{error.filename or out}: {error.strerror or error}")
@@ -113,6 +144,12 @@ def _sizes(text: str) -> tuple[tuple[int, int], ...]:
             stop(f"--size {text}: give width x height in pixels, such as 640x480, several with commas")
         sizes.append((int(height), int(width)))
     return tuple(sizes)
+
+
+def _photographs(into: Path | None, images: Path | None) -> tuple[str, str] | None:
+    if (into is None) != (images is None):
+        stop("--into and --images belong together: a COCO file of people and the folder of its photographs")
+    return None if into is None else (str(into), str(images))
 
 
 def _pictures(folder: Path | None) -> tuple[str, ...]:

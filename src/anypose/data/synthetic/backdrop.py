@@ -38,6 +38,7 @@ class Backdrop:
         distance: (H, W) metres along the viewing direction to the ground, inf elsewhere.
         air: (3,) linear colour of the haze.
         indoors: under a roof.
+        picture: (H, W, 3) uint8, the photograph that the background is, or None where it is painted.
     """
 
     light: np.ndarray
@@ -45,6 +46,7 @@ class Backdrop:
     distance: np.ndarray
     air: np.ndarray
     indoors: bool = False
+    picture: np.ndarray | None = None
 
 
 @cache
@@ -198,7 +200,7 @@ def _room(rays: np.ndarray, wall: float, camera: Camera, rng: np.random.Generato
 def photographed(picture: np.ndarray, camera: Camera) -> Backdrop:
     """A given picture (H, W, 3) uint8, the ground where the camera would see it."""
     depth, _ = distance_to_ground(camera)
-    return Backdrop(linear(picture), np.isfinite(depth), depth, linear((200, 205, 210)))
+    return Backdrop(linear(picture), np.isfinite(depth), depth, linear((200, 205, 210)), picture=picture)
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from anypose.data.coco import read
 from anypose.data.sample import Sample
+from anypose.data.synthetic.among import Joined, put_into
 from anypose.data.synthetic.body import SHIPPED, Body, BodyError, shipped
 from anypose.data.synthetic.frame import Frame, frame_of
-from anypose.data.synthetic.scene import Wishes, random_scene
+from anypose.data.synthetic.mocap import read_clips
+from anypose.data.synthetic.scene import SceneError, Wishes, random_scene
+from anypose.data.synthetic.sequences import sequence
 from anypose.data.synthetic.words import expressions
+
+_TRIES = 40
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Settings:
         body: "small", "full", or the file of a licensed SMPL-H body.
         sentences: expressions of each person at most.
         sizes: sides (height, width) to choose from; `wishes.size` alone when empty.
+        frames: of a sequence in which people walk; 1 makes single pictures. cameras: that see a sequence.
+        into: a COCO file and the folder of its photographs, to put people into; or None.
     """
 
     wishes: Wishes = field(default_factory=Wishes)
@@ -32,6 +40,9 @@ class Settings:
     body: str = "small"
     sentences: int = 4
     sizes: tuple[tuple[int, int], ...] = ()
+    frames: int = 1
+    cameras: int = 1
+    into: tuple[str, str] | None = None
 
 
 class Source:
@@ -39,16 +50,42 @@ class Source:
 
     Raises:
         BodyError: the body's file is missing or holds no body with the joints of SMPL-H.
+        MocapError: the file of motions cannot be read or is of another skeleton.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.body = shipped(settings.body) if settings.body in SHIPPED else _fitting(settings.body)
+        if settings.wishes.mocap is not None:
+            read_clips(settings.wishes.mocap)
+        self._photographs = read(*settings.into) if settings.into is not None else []
         self._wishes = [replace(settings.wishes, size=size) for size in settings.sizes] or [settings.wishes]
 
-    def frames(self, number: int) -> list[Frame]:
-        """The frames that belong to a number: one, or a sequence's."""
-        return [self.frame(number)]
+    def frames(self, number: int) -> Iterator[Frame]:
+        """The frames that belong to a number: one, or a sequence's, camera by camera."""
+        settings = self.settings
+        if settings.frames == 1 and settings.cameras == 1:
+            yield self.frame(number)
+            return
+        rng = np.random.default_rng([settings.seed, number])
+        wishes = self._wishes[int(rng.integers(len(self._wishes)))]
+        yield from sequence(wishes, self.body, number, settings.frames, settings.cameras, rng)
+
+    def joined(self, number: int) -> Joined:
+        """Photograph `number` of this seed with people put in, of `Settings.into`.
+
+        Raises SceneError where in none of many photographs anybody finds room."""
+        rng = np.random.default_rng([self.settings.seed, number])
+        least, most = self.settings.wishes.people
+        for _ in range(_TRIES):
+            sample = self._photographs[int(rng.integers(len(self._photographs)))]
+            count = int(rng.integers(least, most + 1))
+            made = put_into(sample, count, self.body, self.settings.wishes.things, f"{number:08d}", rng)
+            if made is not None:
+                return made
+        raise SceneError(
+            f"in {_TRIES} photographs drawn there was no room for people, or their own people have no masks"
+        )
 
     def frame(self, number: int) -> Frame:
         """Frame `number` of this seed."""

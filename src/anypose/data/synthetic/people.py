@@ -10,8 +10,10 @@ from anypose.data.synthetic import held, poses
 from anypose.data.synthetic.body import Body
 from anypose.data.synthetic.dress import on_the_head, skirt, thickness
 from anypose.data.synthetic.ground import DEEPEST, balls, grounded, sinks
+from anypose.data.synthetic.library import Stance
 from anypose.data.synthetic.looks import Outfit
 from anypose.data.synthetic.meshes import Mesh, box
+from anypose.data.synthetic.mocap import read_clips
 from anypose.data.synthetic.phenotype import Phenotype, random_shape
 from anypose.data.synthetic.rig import JOINT, Rig
 from anypose.data.synthetic.surface import surface
@@ -154,16 +156,32 @@ def stand(
     )
 
 
-def draw(person: Person, rng: np.random.Generator, at: tuple[float, float], yaw: float, things: float = 0.35) -> Placed:
-    """Somebody in a random pose of the library that does not run through itself."""
-    placed = None
+def draw(
+    person: Person,
+    rng: np.random.Generator,
+    at: tuple[float, float],
+    yaw: float,
+    things: float = 0.35,
+    mocap: str | None = None,
+) -> Placed:
+    """Somebody in a random pose of the library, or of a file of motions, that does not run through itself."""
     for _ in range(TRIES):
-        drawn = poses.draw(rng)
+        drawn = _captured(mocap, rng) if mocap is not None and rng.random() < 0.5 else poses.draw(rng)
         thing = held.draw(drawn.name, drawn.stance.hands, rng, things) if things else None
         placed = stand(person, drawn, yaw, at, thing)
         if sinks(placed.joints, placed.turns, person.stature) <= DEEPEST * person.stature:
             return placed
     return stand(person, poses.draw(rng, ("standing",)), yaw, at)
+
+
+def _captured(path: str, rng: np.random.Generator) -> poses.Drawn:
+    """A moment of a recorded motion, facing as the one who draws it wishes."""
+    clips = read_clips(path)
+    clip = clips[sorted(clips)[int(rng.integers(len(clips)))]]
+    pose = clip.pose(int(rng.integers(len(clip))))
+    ahead = pose[0] @ np.array([0.0, 0, 1.0])
+    pose[0] = about(1, -np.degrees(np.arctan2(ahead[0], ahead[2]))) @ pose[0]
+    return poses.Drawn("mocap", pose, Stance((), flat=()))
 
 
 def clothed(placed: Placed) -> tuple[Array, list[Mesh]]:

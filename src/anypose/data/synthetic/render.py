@@ -186,12 +186,15 @@ def render(people: list[Placed], camera: Camera, backdrop: Backdrop, light: Ligh
     depth[front.pixel] = front.depth
     normals = np.zeros((pixels, 3), np.float16)
     normals[front.pixel] = normal @ camera.rotation.T
-    ground = backdrop.light.reshape(-1, 3) * _ground_shade(backdrop, camera, light, shadow, vertices).reshape(-1, 1)
+    shade = _ground_shade(backdrop, camera, light, shadow, vertices)
+    ground = backdrop.light.reshape(-1, 3) * shade.reshape(-1, 1)
     ground[front.pixel] = lit
     if light.haze:
         veil = (1 - np.exp(-light.haze * depth.clip(0, 60)))[:, None]
         ground = ground * (1 - veil) + backdrop.air * veil
     image = _developed(ground.reshape(height, width, 3), light, rng)
+    if backdrop.picture is not None:
+        image = _pasted(image, backdrop.picture, shade / _sunlit_ground(backdrop, light), owners.reshape(height, width))
 
     def flat(values: np.ndarray) -> np.ndarray:
         return values.reshape(height, width, *values.shape[1:])
@@ -373,6 +376,14 @@ def _developed(light_map: np.ndarray, light: Light, rng: np.random.Generator) ->
     if light.noise > 0.2:
         image += rng.standard_normal(image.shape[:2], np.float32)[..., None] * light.noise
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _pasted(image: np.ndarray, picture: np.ndarray, shade: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """People (where `owners` is not 0) and their shadows on a photograph that is otherwise as it was."""
+    edge = Image.fromarray((owners > 0).astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(0.6))
+    alpha = np.asarray(edge, np.float32)[..., None] / 255
+    base = picture * np.clip(shade, 0, 1)[..., None] ** (1 / 2.2)
+    return np.round(base + alpha * (image - base)).astype(np.uint8)
 
 
 def _smoothed(image: np.ndarray, light: Light) -> np.ndarray:

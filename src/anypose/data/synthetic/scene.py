@@ -52,6 +52,7 @@ class Wishes:
         things: share of people with something in the hand.
         places: names of painted backgrounds to choose from, all when empty.
         pictures: files of pictures to use as backgrounds instead.
+        mocap: file of CMU's motions from which half the poses are taken, or None.
 
     Raises:
         SceneError: when it cannot be done.
@@ -62,6 +63,7 @@ class Wishes:
     things: float = 0.35
     places: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    mocap: str | None = None
 
     def __post_init__(self) -> None:
         least, most = self.people
@@ -91,7 +93,7 @@ def random_scene(wishes: Wishes, body: Body, rng: np.random.Generator) -> Scene:
     name = place[int(rng.integers(len(place)))]
     picture = wishes.pictures[int(rng.integers(len(wishes.pictures)))] if wishes.pictures else None
     camera, distance = _camera(wishes.size, count, rng)
-    crowd = _people(count, camera, distance, body, wishes.things, rng)
+    crowd = people_in_view(count, camera, distance, body, wishes.things, rng, wishes.mocap)
     if picture is not None:
         backdrop = photographed(fitted(open_picture(picture), wishes.size, rng), camera)
         name = "photograph"
@@ -120,9 +122,16 @@ def _camera(size: tuple[int, int], count: int, rng: np.random.Generator) -> tupl
     return Camera.placed(size, view=view, height=raised, tilt=tilt, roll=float(rng.normal(0, 1.0))), float(distance)
 
 
-def _people(
-    count: int, camera: Camera, distance: float, body: Body, things: float, rng: np.random.Generator
+def people_in_view(
+    count: int,
+    camera: Camera,
+    distance: float,
+    body: Body,
+    things: float,
+    rng: np.random.Generator,
+    mocap: str | None = None,
 ) -> list[Placed]:
+    """Up to `count` people on the ground about `distance` metres away, none in another, most of each in view."""
     crowd: list[Placed] = []
     filled: list[tuple[Array, Array]] = []
     width = camera.size[1]
@@ -132,7 +141,7 @@ def _people(
             rng.choice([0, 0, 0, 180, 90, -90, 40, -40], p=[0.2, 0.15, 0.1, 0.15, 0.1, 0.1, 0.1, 0.1])
             + rng.normal(0, 22)
         )
-        placed = people.draw(person, rng, (0.0, 0.0), yaw, things)
+        placed = people.draw(person, rng, (0.0, 0.0), yaw, things, mocap)
         for attempt in range(TRIES):
             at = _spot(crowd, camera, distance, width, attempt, rng)
             moved = placed.moved(at)

@@ -23,6 +23,7 @@ from PIL import Image
 
 from anypose.annotations import to_coco
 from anypose.data.scribbles import draw_scribbles
+from anypose.data.synthetic.among import Joined
 from anypose.data.synthetic.checking import meant
 from anypose.data.synthetic.engine import Settings, Source
 from anypose.data.synthetic.frame import STATES, Frame, PersonTruth
@@ -137,8 +138,12 @@ def _write_shard(job: tuple[Plan, str, int]) -> int:
     records: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     counts = {"expressions": 0, "left out": 0}
     for number in _numbers(plan, shard):
-        for frame in source.frames(number):
-            image, annotations, entries = _records(frame, number, plan, counts)
+        joined = source.joined(number) if plan.settings.into is not None else None
+        for frame in [joined.frame] if joined is not None else source.frames(number):
+            if joined is not None:
+                image, annotations, entries = _among(joined, plan)
+            else:
+                image, annotations, entries = _records(frame, number, plan, counts)
             _save_picture(frame, folder / IMAGES / image["file_name"], number)
             if plan.arrays:
                 write_atomically(folder / ARRAYS / f"{frame.name}.npz", packed(frame))
@@ -190,6 +195,26 @@ def _records(
         if plan.refhuman and kept:
             entries.append(_entry(frame, k, record, kept[0], image, rng))
     return image, annotations, entries
+
+
+def _among(joined: Joined, plan: Plan) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The image and the annotations of a photograph with people put in.
+
+    Of the photograph's people it is not known what they wear or do, so that nothing can be said that is surely true of
+    one person alone: there are no sentences.
+    """
+    frame = joined.frame
+    height, width = frame.camera.size
+    ident = int(frame.name)
+    image = {"id": ident, "file_name": f"{frame.name}.jpg", "height": height, "width": width, "place": frame.place}
+    annotations = []
+    for k, record in enumerate(to_coco(joined.view.people(), ident, labels=True)):
+        record["id"] = ident * 100 + k
+        if k >= joined.kept:
+            record |= _about(frame.people[k - joined.kept])
+        record["synthetic"] = k >= joined.kept
+        annotations.append(record)
+    return image, [record for record in annotations if record["area"] > 0], []
 
 
 def _entry(
