@@ -73,7 +73,7 @@ def distance_to_ground(camera: Camera, far: float = 400.0) -> tuple[np.ndarray, 
     rays = camera.rays().astype(np.float32)
     fall = -rays[..., 1]
     with np.errstate(divide="ignore"):
-        depth = np.where(fall > 1e-4, camera.position[1] / np.maximum(fall, 1e-4), np.inf).astype(np.float32)
+        depth = np.where(fall > 1e-4, float(camera.position[1]) / np.maximum(fall, 1e-4), np.inf).astype(np.float32)
     return np.where(depth < far, depth, np.inf).astype(np.float32), rays
 
 
@@ -81,22 +81,26 @@ def painted(camera: Camera, place: str, rng: np.random.Generator) -> Backdrop:
     """A background of our own."""
     first, second, grain, lines, indoors = _PLACES[place]
     depth, rays = distance_to_ground(camera)
-    wall = rng.uniform(7, 14) if indoors else np.inf
+    wall = float(rng.uniform(7, 14)) if indoors else np.inf
     ground = np.isfinite(depth)
-    x = camera.position[0] + rays[..., 0] * np.where(ground, depth, 0)
-    z = camera.position[2] + rays[..., 2] * np.where(ground, depth, 0)
+    # Plain floats: numpy's own would turn every map into double precision.
+    from_x, _, from_z = (float(v) for v in camera.position)
+    reached = np.where(ground, depth, np.float32(0))
+    x, z = from_x + rays[..., 0] * reached, from_z + rays[..., 2] * reached
     if indoors:
-        ground &= z > camera.position[2] - wall
+        ground &= z > from_z - wall
     shade = 1 + 0.10 * _sampled(x / grain, z / grain) / (1 + depth.clip(0, 60) * 0.08) + 0.07 * _sampled(x / 9, z / 9)
     mix = np.clip(0.5 + 0.35 * _sampled(x / (4 * grain) + 3.1, z / (4 * grain)), 0, 1)[..., None]
     light = (linear(first) * mix + linear(second) * (1 - mix)) * shade[..., None]
     _lines(light, lines, x, z, depth, rng)
-    above = _room(rays, wall, camera, rng) if indoors else _sky(rays, place, rng)
-    light = np.where(ground[..., None], light, above)
+    # Rows below the last that shows no ground need no sky.
+    rows = int(np.flatnonzero(~ground.all(1)).max(initial=-1)) + 1
+    above = _room(rays[:rows], wall, camera, rng) if indoors else _sky(rays[:rows], place, rng)
+    light[:rows] = np.where(ground[:rows, :, None], light[:rows], above)
     air = linear((200, 210, 222)) if not indoors else linear((150, 145, 140))
     if not indoors:
-        veil = 1 - np.exp(-np.where(ground, depth, 0) / rng.uniform(90, 400))
-        light = light * (1 - veil[..., None]) + air * veil[..., None]
+        veil = (1 - np.exp(-reached / float(rng.uniform(90, 400))))[..., None]
+        light += (air - light) * veil
     return Backdrop(light.astype(np.float32), ground, np.where(ground, depth, np.inf), air, indoors)
 
 
@@ -165,11 +169,9 @@ def _sky(rays: np.ndarray, place: str, rng: np.random.Generator) -> np.ndarray:
         walls[window] *= 0.4
         sky[solid] = walls[solid]
         return sky
-    crest = (
-        0.05
-        + 0.03 * _sampled(round_ * 0.8 + start, round_ * 0)
-        + (0.035 * _sampled(round_ * 6 + start, round_ * 0) if kind == "trees" else 0)
-    )
+    crest = 0.045 + 0.02 * np.sin(3.1 * round_ + start) + 0.012 * np.sin(8.7 * round_ + 2 * start)
+    if kind == "trees":
+        crest = crest + 0.012 * np.abs(np.sin(31 * round_ + start)) + 0.008 * np.abs(np.sin(74 * round_ + 3 * start))
     solid = rise < np.maximum(crest, 0.01)
     tone = linear((66, 92, 54)) if kind == "trees" else linear((104, 122, 118))
     grain = 1 + (0.25 if kind == "trees" else 0.08) * _sampled(round_ * 9, rise * 9)

@@ -70,12 +70,12 @@ class Camera:
         centre = np.array([self.size[1] / 2, self.size[0] / 2])
         return np.concatenate((seen[..., :2] / safe * self.focal + centre, depth), -1)
 
-    def rays(self) -> Array:
-        """(H, W, 3) directions in the world through the pixels' centres, with depth 1."""
+    def rays(self) -> np.ndarray:
+        """(H, W, 3) float32 directions in the world through the pixels' centres, with depth 1."""
         height, width = self.size
-        x = (np.arange(width) + 0.5 - width / 2) / self.focal
-        y = (np.arange(height) + 0.5 - height / 2) / self.focal
-        right, down, ahead = self.rotation
+        x = ((np.arange(width) + 0.5 - width / 2) / self.focal).astype(np.float32)
+        y = ((np.arange(height) + 0.5 - height / 2) / self.focal).astype(np.float32)
+        right, down, ahead = self.rotation.astype(np.float32)
         return x[None, :, None] * right + y[:, None, None] * down + ahead
 
     def to_dict(self) -> dict[str, object]:

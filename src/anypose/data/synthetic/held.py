@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -156,9 +157,9 @@ def mesh_of(thing: Thing, joints: Array, turns: Array, facing: Array, size: floa
         size: of the person beside a grown-up.
         floor: height of the ground, metres.
     """
-    make, length, _, grip = THINGS[thing.name]
-    length *= max(0.6, size)
-    mesh = make(np.array(COLOURS[thing.colour], float), length)
+    _, length, _, grip = THINGS[thing.name]
+    size = max(0.6, size)
+    mesh = _made(thing.name, thing.colour).scaled(size)
     side = thing.hand
     wrist, index, pinky, middle = (joints[JOINT[f"{side}_{name}"]] for name in ("wrist", "index1", "pinky1", "middle1"))
     palm_out = unit(np.cross(index - wrist, pinky - wrist)) * (1.0 if side == "left" else -1.0)
@@ -172,10 +173,17 @@ def mesh_of(thing: Thing, joints: Array, turns: Array, facing: Array, size: floa
         return mesh.moved(_frame(unit(middle - wrist), palm_out), place)
     if grip == "ground":
         drop = place[1] - floor
-        reach = length - 0.12
+        reach = size * (length - 0.12)
         away = np.sqrt(max(reach**2 - drop**2, 0.0)) if drop < reach else 0.15
         return mesh.moved(_frame(unit(facing * away - [0, drop, 0]), np.cross(facing, [0, 1.0, 0])), place)
     return mesh.moved(_frame(unit(fist + 0.35 * unit(middle - wrist)), palm_out), place)
+
+
+@cache
+def _made(name: str, colour: str) -> Mesh:
+    """The thing for a grown-up, at the origin."""
+    make, length, _, _ = THINGS[name]
+    return make(np.array(COLOURS[colour], float), length)
 
 
 def _frame(up: Array, ahead: Array) -> Array:

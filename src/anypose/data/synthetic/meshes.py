@@ -26,6 +26,11 @@ class Mesh:
     two_sided: bool = False
     points: dict[str, Array] = field(default_factory=dict)
 
+    def scaled(self, size: float) -> Mesh:
+        """Larger or smaller about the origin."""
+        points = {name: place * size for name, place in self.points.items()}
+        return Mesh(self.vertices * size, self.faces, self.colours, self.two_sided, points)
+
     def moved(self, turn: Array, to: Array) -> Mesh:
         """Rotated about the origin, then shifted."""
         points = {name: place @ turn.T + to for name, place in self.points.items()}

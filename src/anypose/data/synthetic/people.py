@@ -65,10 +65,9 @@ def usual_stature(build: Phenotype) -> float:
 def _height_for(body: Body, build: Phenotype, rng: np.random.Generator) -> float:
     """Where on the axis of height the body is as tall as people are: Anny's own middle is a giant."""
     wanted = usual_stature(build) * (1 + _SPREAD * float(np.clip(rng.normal(), -2.2, 2.2)))
-    low, high = (
-        float(np.ptp(Rig(body, random_shape(body, replace(build, height=height), rng)).vertices[:, 1]))
-        for height in (0.0, 1.0)
-    )
+    shapes = np.stack([random_shape(body, replace(build, height=height), rng) for height in (0.0, 1.0)])
+    heights = body.template[:, 1].numpy() + shapes @ body.shape_directions[:, 1].numpy().T  # 2 V
+    low, high = (float(v) for v in np.ptp(heights, axis=1))
     return float(np.clip((wanted - low) / max(high - low, 1e-3), 0, 1))
 
 

@@ -71,14 +71,14 @@ def shape_of(body: Body, coordinates: np.ndarray) -> np.ndarray:
     grid = body.shape_grid
     last = np.array(grid.shape[:-1]) - 1
     at = np.clip((np.atleast_2d(coordinates) - _START) / _STEP, 0, last)
-    cell = np.minimum(at.astype(int), np.maximum(last - 1, 0))
-    part = at - cell
-    shape = np.zeros((len(at), grid.shape[-1]))
-    for corner in range(1 << len(AXES)):
-        bits = np.array([corner >> axis & 1 for axis in range(len(AXES))])
-        weight = np.where(bits, part, 1 - part).prod(1)
-        shape += weight[:, None] * grid[tuple((cell + bits).T)]
-    return shape
+    out = []
+    for place in at:
+        table = grid
+        for value in place:
+            low = min(int(value), len(table) - 2)
+            table = table[low] + (value - low) * (table[low + 1] - table[low])
+        out.append(table)
+    return np.array(out)
 
 
 def random_shape(body: Body, person: Phenotype, rng: np.random.Generator) -> np.ndarray:

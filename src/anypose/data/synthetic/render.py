@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -339,13 +340,16 @@ def _ground_shade(backdrop: Backdrop, camera: Camera, light: Light, shadow: _Sha
     )
     low, high = reach.min(0) - 0.4, reach.max(0) + 0.4
     row, column = np.divmod(places_of, width)
-    x_ray = (column + 0.5 - width / 2) / camera.focal
-    y_ray = (row + 0.5 - height / 2) / camera.focal
-    right, down, ahead = camera.rotation
-    rays = (x_ray[:, None] * right + y_ray[:, None] * down + ahead).astype(np.float32)
-    points = camera.position.astype(np.float32) + rays * backdrop.distance.ravel()[places_of][:, None]
-    near = ((points[:, [0, 2]] > low) & (points[:, [0, 2]] < high)).all(1)
-    points, places_of = points[near], places_of[near]
+    x_ray = ((column + 0.5 - width / 2) / camera.focal).astype(np.float32)
+    y_ray = ((row + 0.5 - height / 2) / camera.focal).astype(np.float32)
+    right, down, ahead = camera.rotation.astype(np.float32)
+    distance = backdrop.distance.ravel()[places_of]
+    # First who is near enough for a shadow, axis by axis, then the points themselves.
+    x = float(camera.position[0]) + (x_ray * right[0] + y_ray * down[0] + ahead[0]) * distance
+    z = float(camera.position[2]) + (x_ray * right[2] + y_ray * down[2] + ahead[2]) * distance
+    near = np.flatnonzero((x > low[0]) & (x < high[0]) & (z > low[1]) & (z < high[1]))
+    points = np.stack((x[near], np.zeros(len(near), np.float32), z[near]), 1)
+    places_of = places_of[near]
     sun, sky = light.strength * light.sun[1], light.sky
     free = shadow.free(points)
     flat = shade.ravel()
@@ -366,12 +370,21 @@ def _open(points: np.ndarray, vertices: Array, low: Array, high: Array) -> np.nd
     return 1 - 0.75 * np.clip(soft[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)] / 140, 0, 1)
 
 
+_STEPS_OF_LIGHT = 4096
+
+
+@cache
+def _film() -> np.ndarray:
+    """0 to 255 for light from 0 to 2, in even steps; a soft shoulder, so that white in the sun keeps its folds."""
+    exposed = np.arange(2 * _STEPS_OF_LIGHT) / _STEPS_OF_LIGHT
+    exposed = np.where(exposed > 0.7, 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.3), exposed)
+    return (255 * exposed ** (1 / 2.2)).astype(np.float32)
+
+
 def _developed(light_map: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
     """Linear light (H, W, 3) as a camera would save it: blurred, with noise, 8 bits."""
-    exposed = np.clip(light_map * light.exposure, 0, None)
-    # A soft shoulder, so that white in the sun keeps its folds.
-    exposed = np.where(exposed > 0.7, 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.3), exposed)
-    image = (255 * exposed ** (1 / 2.2)).astype(np.float32)
+    steps = np.clip(light_map * (light.exposure * _STEPS_OF_LIGHT), 0, 2 * _STEPS_OF_LIGHT - 1)
+    image = _film()[steps.astype(np.int32)]
     image = _smoothed(image, light)
     if light.noise > 0.2:
         image += rng.standard_normal(image.shape[:2], np.float32)[..., None] * light.noise

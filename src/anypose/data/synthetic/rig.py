@@ -17,6 +17,7 @@ JOINT = {name: place for place, name in enumerate(SMPLH_JOINTS)}
 DOWN = np.array([0.0, -1.0, 0.0])
 ATTENTION = np.tile(np.eye(3), (52, 1, 1))
 ATTENTION.flags.writeable = False
+_SIDES = ("left", "right")
 _ENDS = {"shoulder": "elbow", "elbow": "wrist", "hip": "knee", "knee": "ankle"}
 
 
@@ -40,10 +41,10 @@ class Rig:
         self.joints: Array = joints[0].double().numpy()
         self.parents = body.parents
         self.settled = np.tile(np.eye(3), (52, 1, 1))
-        for side in ("left", "right"):
-            for name, end in _ENDS.items():
-                start = JOINT[f"{side}_{name}"]
-                self.settled[start] = between(self.joints[JOINT[f"{side}_{end}"]] - self.joints[start], DOWN)
+        bones = [(JOINT[f"{side}_{start}"], JOINT[f"{side}_{end}"]) for side in _SIDES for start, end in _ENDS.items()]
+        starts, ends = (list(column) for column in zip(*bones))
+        self.settled[starts] = between(self.joints[ends] - self.joints[starts], DOWN)
+        for side in _SIDES:
             hand = JOINT[f"{side}_elbow"]
             for joint, label in enumerate(SMPLH_JOINTS):
                 if label == f"{side}_wrist" or (joint >= 22 and label.startswith(side)):
