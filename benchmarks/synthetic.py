@@ -3,9 +3,9 @@
     python benchmarks/synthetic.py [--pictures 40] [--people 3] [--size 512] [--processes 2] [--json FILE]
 
 Pictures with all truth (maps of every pixel, 3D, masks, sentences read back by the second routine) are written as
-`anypose data synthesize --arrays` writes them, by a process for each core; the time to start the processes counts too, and
-is told apart. Then one process says where its time goes, as shares of processor time. On a busy machine trust the shares
-and the processor seconds, not the pictures a second.
+`anypose data synthesize --arrays` writes them, by a process for each core; the time to start the processes counts too,
+and is told apart. Then one process says where its time goes, as shares of processor time. On a busy machine trust the
+shares and the processor seconds, not the pictures a second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def shares(settings: Settings, pictures: int) -> dict[str, float]:
     torch.set_num_threads(1)
     source = Source(settings)
     source.frame(0)
-    spent = dict.fromkeys(("people, poses and places", "rendering and truth", "sentences and their check", "arrays"), 0.0)
+    spent = dict.fromkeys(
+        ("people, poses and places", "rendering and truth", "sentences and their check", "arrays"), 0.0
+    )
     said = wrong = 0
     for number in range(pictures):
         rng = np.random.default_rng([settings.seed, number])

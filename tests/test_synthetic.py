@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -335,59 +336,32 @@ def cmu_file(path: Path, body: Body, frames: int = 24) -> Path:
             rest[BONES.index(side + bone)] = [length * sign, 0, 0]
         rest[BONES.index(f"{side}femur")] = rest[BONES.index(f"{side}tibia")] = down
         rest[BONES.index(f"{side}foot")] = [0, -0.02, 0.13]
-    parents = [
-        -1,
-        0,
-        0,
-        0,
-        1,
-        4,
-        5,
-        6,
-        2,
-        8,
-        9,
-        10,
-        3,
-        12,
-        13,
-        13,
-        13,
-        14,
-        17,
-        15,
-        19,
-        20,
-        21,
-        21,
-        22,
-        16,
-        25,
-        26,
-        27,
-        27,
-        28,
-    ]
+    parents = [-1, 0, 0, 0, 1, 4, 5, 6, 2, 8, 9, 10, 3, 12, 13, 13, 13, 14, 17, 15, 19, 20, 21, 21, 22, 16, 25, 26, 27]
+    parents += [27, 28]
     rig = Person.random(0, body, np.random.default_rng(0)).rig
     turns = np.tile(np.eye(3), (frames, 31, 1, 1))
     for frame in range(frames):
         world = rig.world(moving("walking", frame / frames))
         for joint, bone in (("hip", "femur"), ("knee", "tibia"), ("shoulder", "humerus"), ("elbow", "radius")):
             for side in ("left", "right"):
-                place = BONES.index(side[0] + bone)
-                turns[frame, place] = world[body.joint(f"{side}_{joint}")] @ between(
-                    rest[place], np.array([0.0, -1, 0])
-                )
+                row = BONES.index(side[0] + bone)
+                turns[frame, row] = world[body.joint(f"{side}_{joint}")] @ between(rest[row], np.array([0.0, -1, 0]))
     positions = np.zeros((frames, 31, 3))
-    for bone, parent in enumerate(parents):
+    for row, parent in enumerate(parents):
         if parent >= 0:
-            positions[:, bone] = positions[:, parent] + turns[:, bone] @ rest[bone]
+            positions[:, row] = positions[:, parent] + turns[:, row] @ rest[row]
     w = np.sqrt(np.maximum(0, 1 + np.trace(turns, axis1=-2, axis2=-1))) / 2
     vector = axis_angle(turns)
     half = np.linalg.norm(vector, axis=-1, keepdims=True) / 2
     quaternions = np.concatenate((w[..., None], np.sin(half) * vector / np.maximum(2 * half, 1e-9)), -1)
-    np.savez(path, **{"names": np.array(BONES), "parents": parents, "07_01/positions": positions,
-                      "07_01/rotations": quaternions, "07/rest_directions": rest})  # fmt: skip
+    arrays: dict[str, Any] = {
+        "names": np.array(BONES),
+        "parents": parents,
+        "07_01/positions": positions,
+        "07_01/rotations": quaternions,
+        "07/rest_directions": rest,
+    }
+    np.savez(path, **arrays)
     return path
 
 

@@ -21,6 +21,9 @@ def synthesize(
     processes: Annotated[
         int | None, typer.Option(min=1, help="That share the work.  [default: one for each core]")
     ] = None,
+    places: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Painted backgrounds, with commas: field, street, hall, ...")
+    ] = None,
     backgrounds: Annotated[Path | None, typer.Option(metavar="DIR", help="Pictures to stand before.")] = None,
     into: Annotated[
         Path | None, typer.Option(metavar="PEOPLE.json", help="Put people into the photographs of this COCO file.")
@@ -74,7 +77,8 @@ def synthesize(
     sizes = _sizes(size)
     motions = None if mocap is None else str(mocap)
     try:
-        wishes = Wishes(_range(people), sizes[0], things, pictures=_pictures(backgrounds), mocap=motions)
+        named = () if places is None else tuple(name.strip() for name in places.split(","))
+        wishes = Wishes(_range(people), sizes[0], things, named, pictures=_pictures(backgrounds), mocap=motions)
         for other in sizes[1:]:
             Wishes(wishes.people, other)
         settings = Settings(

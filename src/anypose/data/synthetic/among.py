@@ -60,8 +60,8 @@ def put_into(
         return None
     light = replace(Light.random(rng, False), haze=0.0, drift=(0.0, 0.0), exposure=_exposure(view.image), noise=1.0)
     seed = int(rng.integers(1 << 31))
-    frame = frame_of(Scene(crowd, camera, photographed(view.image, camera), light, "photograph"), name, seed)
-    frame = _behind(frame, view, distances)
+    alone = frame_of(Scene(crowd, camera, photographed(view.image, camera), light, "photograph"), name, seed)
+    frame = _behind(alone, view, distances)
     if frame is None or not frame.people or _too_much(frame, view):
         return None
     return Joined(_with(view, frame), frame, len(view.boxes))
@@ -109,9 +109,14 @@ def _behind(frame: Frame, view: View, distances: np.ndarray) -> Frame | None:
     if not front.any():
         return frame
     image = np.where(front[..., None], view.image, layers.image)
-    cleared = {name: np.where(front, empty, getattr(layers, name)) for name, empty in
-               (("ids", 0), ("owners", 0), ("parts", 0), ("vertices", -1))}  # fmt: skip
-    kept = replace(layers, image=image, **cleared)
+    kept = replace(
+        layers,
+        image=image,
+        ids=np.where(front, 0, layers.ids),
+        owners=np.where(front, 0, layers.owners),
+        parts=np.where(front, 0, layers.parts),
+        vertices=np.where(front, -1, layers.vertices),
+    )
     people = []
     for k, person in enumerate(frame.people):
         mask = kept.ids == k + 1

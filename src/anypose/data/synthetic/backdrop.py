@@ -65,7 +65,17 @@ def _noise(seed: int = 7, side: int = 256) -> np.ndarray:
 def _sampled(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     noise = _noise()
     side = len(noise)
-    return noise[(v * 32).astype(np.int32) % side, (u * 32).astype(np.int32) % side]
+    return noise[np.floor(v * 32).astype(np.int32) % side, np.floor(u * 32).astype(np.int32) % side]
+
+
+def _smooth(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """As `_sampled`, without steps where the grain is large."""
+    u, v = u - 1 / 64, v - 1 / 64
+    x, y = (u * 32) % 1, (v * 32) % 1
+    step = 1 / 32
+    above = _sampled(u, v) * (1 - x) + _sampled(u + step, v) * x
+    below = _sampled(u, v + step) * (1 - x) + _sampled(u + step, v + step) * x
+    return above * (1 - y) + below * y
 
 
 def distance_to_ground(camera: Camera, far: float = 400.0) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +154,7 @@ def _sky(rays: np.ndarray, place: str, rng: np.random.Generator) -> np.ndarray:
     low, high = ((205, 210, 214), (176, 182, 188)) if overcast else ((206, 222, 236), (96, 146, 208))
     share = np.clip(rise * 1.6, 0, 1)[..., None]
     sky = linear(low) * (1 - share) + linear(high) * share
-    clouds = np.clip(_sampled(round_ * 1.2 + rng.uniform(0, 9), rise * 2.5) * 0.5, 0, 1)[..., None] * (
+    clouds = np.clip(_smooth(round_ * 1.2 + rng.uniform(0, 9), rise * 2.5) * 0.5, 0, 1)[..., None] * (
         0.25 if overcast else 0.5
     )
     sky = sky * (1 - clouds) + linear((238, 240, 242)) * clouds

@@ -213,8 +213,6 @@ def paint(outfit: Outfit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sock = (leg > 1.72) & ~shod
         colour[sock] = linear(COLOURS[outfit.socks_colour])
     colour[shod] = linear(COLOURS[outfit.shoes_colour])
-    sole = shod & (at[:, 1] < SOLE)
-    colour[sole] = linear((220, 220, 215) if outfit.shoes_colour != "white" else (150, 150, 150))
     neck = 0.93 if outfit.top == "tank top" else 1.0
     sleeve = SLEEVES[outfit.top]
     hem = {"t-shirt": -0.02, "shirt": -0.06, "jacket": -0.1, "tank top": 0.02, "dress": -1.0}[outfit.top]
@@ -232,10 +230,6 @@ def paint(outfit: Outfit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         strands = 1 + 0.18 * np.sin(at[:, 0] * 420 + 3 * np.sin(at[:, 1] * 60)) * np.sin(at[:, 2] * 310)
         colour[hair] = linear(HAIR[outfit.hair_colour]) * strands[hair, None]
     return colour.astype(np.float32), cloth
-
-
-SOLE = -10.0
-"""Height at rest under which a shoe is its sole; bodies are painted with their own, see `painted_sole`."""
 
 
 def _pattern(outfit: Outfit, at: np.ndarray) -> np.ndarray:

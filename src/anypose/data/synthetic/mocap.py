@@ -68,10 +68,9 @@ class Clip:
             arm = BONES.index(f"{side[0]}hand")
             world[JOINT[f"{side}_wrist"]] = self.rotations[frame, arm] @ between(DOWN, self.rest[arm])
         pose = np.tile(np.eye(3), (52, 1, 1))
-        for joint, parent in enumerate(shipped("small").parents):
-            # Fingers are not recorded: they rest against the hand.
-            if joint < 22:
-                pose[joint] = world[joint] if parent < 0 else world[parent].T @ world[joint]
+        # Fingers are not recorded: they rest against the hand.
+        for place, parent in enumerate(shipped("small").parents[:22]):
+            pose[place] = world[place] if parent < 0 else world[parent].T @ world[place]
         return pose
 
     def travel(self, rig: Rig) -> Array:

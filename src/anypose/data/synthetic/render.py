@@ -272,7 +272,7 @@ def _lit(
     folds = np.zeros_like(normal)
     for wave, phase in zip(_WAVES, range(len(_WAVES))):
         folds += np.cos(rest @ wave + phase * 1.7)[:, None] * (wave / np.linalg.norm(wave)).astype(np.float32)
-    normal = unit(normal + (0.16 * cloth)[:, None] * folds).astype(np.float32)
+    normal = unit(normal + (0.13 * cloth)[:, None] * folds).astype(np.float32)
     sunlit = np.clip(normal @ light.sun.astype(np.float32), 0, None) * shadow.free(places + 0.012 * normal)
     # The sky above is brighter than the ground below; feet and what faces down get less of it.
     sky = light.sky * (0.62 + 0.38 * normal[:, 1]) * np.clip(0.75 + 0.25 * places[:, 1], 0.7, 1.0)
