@@ -18,6 +18,7 @@ weights_dir = "weights"
 words = "runs/words"
 
 people = ("{data_dir}/coco_people/train.json", "{data_dir}/coco_people/images")
+synthetic = None  # or ("DIR/people.json", "DIR/images") of anypose data synthesize
 athletes = ("{data_dir}/lspet/train.json", "{data_dir}/lspet/images")
 yolox = "{weights_dir}/yolox_nano_416.onnx"
 tinypose = "{weights_dir}/tinypose_256x192.onnx"

@@ -103,3 +103,16 @@ def test_lift_reports_every_figure(tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["frames"], figures["wall seconds, target"]) == (40, 1.0)
     assert all(figures[name] > 0 for name in ("wall seconds", "processor seconds", "processor / bare script"))
+
+
+def test_synthetic_reports_every_figure(tmp_path: Path) -> None:
+    program = FIND.with_name("synthetic.py")
+    source = str(Path(anypose.__file__).parents[1])
+    command = [sys.executable, str(program), "--pictures", "2", "--people", "1", "--size", "96", "--processes", "1"]
+    command += ["--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source})
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["pictures"] == 2
+    assert figures["sentences not read back as one person"] == 0
+    assert sum(value for name, value in figures.items() if name.startswith("share of")) == pytest.approx(1)

@@ -36,6 +36,8 @@ ASKED: tuple[tuple[str, str, tuple[dict[str, Any], ...]], ...] = (
     ("group.jpg", "nobody", ({"points": (700, 40)},)),
     ("astronaut.jpg", "point", ({"points": (180, 330)},)),
     ("hopper.jpg", "text", ({"text": "the woman with glasses"},)),
+    ("synthetic.jpg", "everyone", ({},)),
+    ("synthetic.jpg", "text", ({"text": "the person on the right"},)),
     ("photographer.png", "scribble", ({"scribble": [(95, 170), (70, 260), (90, 420)]},)),
 )
 

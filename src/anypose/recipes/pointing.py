@@ -42,6 +42,8 @@ class Pointing(Recipe):
         out: folder of the run; what a detector sees beside people is noted in it once.
         people: COCO keypoint file, and the folder of its pictures.
         athletes: another one of single people, for crops alone, and its folder; or None.
+        synthetic: people.json and the folder of pictures that `anypose data synthesize` wrote, to learn from beside
+            `people`; or None.
         yolox, tinypose: published weights to start from; None starts from nothing.
         words: folder with words.safetensors and tokenizer.json (experiments/words.py).
         weights: a safetensors file of the pointer to go on from, or None.
@@ -62,6 +64,7 @@ class Pointing(Recipe):
         out: Path,
         people: tuple[str, str],
         athletes: tuple[str, str] | None = None,
+        synthetic: tuple[str, str] | None = None,
         yolox: str | None = None,
         tinypose: str | None = None,
         detector: str | None = None,
@@ -91,6 +94,7 @@ class Pointing(Recipe):
             parameter.requires_grad_(not learn or parameter_name.startswith(learn))
         super().__init__(model=pointer, groups=_groups(pointer, lr, lr_words, lr_first, lr_second))
         samples = [s for s in coco.read(*people) if len(s.people)]
+        samples += [s for s in coco.read(*synthetic) if len(s.people)] if synthetic else []
         others = list(coco.read(*athletes)) if athletes else []
         notes = out / "things.json"
         if not notes.exists():

@@ -11,11 +11,13 @@ import numpy as np
 from anypose.data.describe.observations import Observations
 from anypose.data.describe.wording import (
     COLOUR_WORDS,
+    LOOKS,
     ORDINALS,
     RELATIONS,
     WORDINGS,
     Wording,
     legs_wording,
+    looks_wording,
     thing_wording,
     torso_wording,
 )
@@ -29,6 +31,12 @@ _GROUPS = {
     "size": ("tallest", "shortest", "biggest", "smallest", "little", "large"),
     "torso": ("torso",),
     "legs": ("legs",),
+    "garment": ("garment",),
+    "pattern": ("pattern",),
+    "hat": ("hat",),
+    "hair": ("hair",),
+    "shoes": ("shoes",),
+    "action": ("action",),
     "noun": ("noun",),
     "arms": ("left arm raised", "right arm raised", "one arm raised", "both arms raised", "arms spread",
              "hands together"),
@@ -40,8 +48,9 @@ _GROUPS = {
 _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
 _KIND_OF = {
     "across": "position", "down": "position", "depth": "position", "size": "size", "torso": "colour",
-    "legs": "colour", "arms": "posture", "stance": "posture", "feet": "posture", "facing": "posture",
-    "thing": "thing",
+    "legs": "colour", "garment": "clothing", "pattern": "clothing", "hat": "clothing", "hair": "clothing",
+    "shoes": "clothing", "action": "posture", "arms": "posture", "stance": "posture", "feet": "posture",
+    "facing": "posture", "thing": "thing",
 }  # fmt: skip
 _OF_ONESELF = frozenset(("torso", "legs", "arms", "stance", "feet", "facing", "thing"))
 _ORDER = (
@@ -49,6 +58,12 @@ _ORDER = (
     "size",
     "torso",
     "legs",
+    "garment",
+    "pattern",
+    "hat",
+    "hair",
+    "shoes",
+    "action",
     "stance",
     "arms",
     "feet",
@@ -94,7 +109,8 @@ def phrase(observations: Observations, index: int | None, facts: Sequence[str], 
     spoken = sorted(facts, key=lambda fact: _rank(fact))
     wordings = [_wording(observations, index, fact, rng) for fact in spoken if group(fact) != "noun"]
     noun = _noun(observations, index, spoken, rng)
-    form = rng.random()
+    # A noun that singles the person out must be said; the first two forms have none.
+    form = rng.random() if len(wordings) == len(spoken) else rng.uniform(0.25, 1.0)
     if 0 < len(wordings) < 3 and form < 0.17 and all(wording.bare for wording in wordings):
         joint = _one_of((" ", ", ", " "), rng)
         text = joint.join(_one_of(wording.bare, rng) for wording in wordings)
@@ -208,6 +224,8 @@ def _wording(observations: Observations, index: int | None, fact: str, rng: np.r
         if name == "torso":
             return torso_wording(colour, shade_only=value in ("dark", "light"))
         return legs_wording(colour, _garment(observations, index))
+    if name in LOOKS:
+        return looks_wording(name, value)
     if mark == ":":
         return thing_wording(name, value)
     if name in ("left", "right"):

@@ -36,7 +36,7 @@ class Sentence:
 
     Attributes:
         text: the words.
-        kinds: what they speak of: position, size, colour, posture, thing or caption.
+        kinds: what they speak of: position, size, colour, clothing, posture, thing or caption.
         facts: the observed facts behind a synthetic sentence, for `Observations.unique` to check.
         synthetic: made from annotations and pixels, not written by a human.
     """

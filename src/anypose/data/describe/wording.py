@@ -304,3 +304,31 @@ def legs_wording(colour: str, garment: str | None) -> Wording:
         having=tuple(f"with {phrase}" for phrase in phrases) + tuple(f"with the {phrase}" for phrase in phrases),
         bare=tuple(phrases),
     )
+
+
+LOOKS = ("garment", "pattern", "hat", "hair", "shoes", "action")
+"""Facts that no rule here finds in photographs; `data/synthetic` knows them."""
+
+
+def looks_wording(kind: str, value: str) -> Wording:
+    """Words for one of `LOOKS`: a garment, a pattern, something on the head, hair, shoes, what somebody does."""
+    if kind == "action":
+        return Wording(before=(value,) if " " not in value else (), after=(value,), bare=(value, f"{value} person"))
+    if kind == "hair":
+        hair = "a bald head" if value == "bald" else f"a {value}" if value in ("ponytail", "bun") else f"{value} hair"
+        bare = hair.removeprefix("a ")
+        return Wording(
+            having=(f"with {hair}", f"who has {hair}", f"that has {hair}"), bare=(bare, f"person with {hair}")
+        )
+    if kind == "shoes":
+        shoes = f"{value} shoes"
+        return Wording(
+            after=(f"in {shoes}", f"wearing {shoes}"), having=(f"with {shoes}", f"who has {shoes} on"), bare=(shoes,)
+        )
+    noun = f"{value} top" if kind == "pattern" else value
+    with_article = article(noun)
+    return Wording(
+        after=(f"in {with_article}", f"wearing {with_article}"),
+        having=(f"with {with_article}", f"who has {with_article} on"),
+        bare=(noun, f"{noun} person") if kind == "pattern" else (noun,),
+    )
