@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import affine as affines
+from . import wordpiece
 from .masks import Masks
 from .people import People
 from .pictures import crop, letterbox, open_picture
@@ -68,9 +69,7 @@ class Predictor:
 
     def _words(self, text: str) -> list[int]:
         if self._tokenizer is None:
-            from tokenizers import Tokenizer
-
-            self._tokenizer = Tokenizer.from_file(str(self._tokenizer_file))
+            self._tokenizer = wordpiece.read(self._tokenizer_file)
         return self._tokenizer.encode(text).ids
 
 
