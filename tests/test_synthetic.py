@@ -29,7 +29,7 @@ from anypose.data.synthetic.among import put_into
 from anypose.data.synthetic.angles import pose_of
 from anypose.data.synthetic.body import rotations_of
 from anypose.data.synthetic.checking import meant
-from anypose.data.synthetic.frame import OUTSIDE, Frame
+from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, states_of
 from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.library import LIBRARY
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
@@ -217,6 +217,12 @@ def test_what_lies_outside_or_behind_is_said_so(frames: list[Frame]) -> None:
             x, y = person.joints.T
             outside = (x < 0) | (y < 0) | (x >= width) | (y >= height)
             assert (outside == (person.joint_states == OUTSIDE)).all()
+    layers = frames[0].layers
+    y, x = (int(v) for v in np.argwhere(layers.ids == 1)[0])
+    depth = float(layers.depth[y, x])
+    beyond = np.array([[-3.0, 5, 2], [x + 0.5, y + 0.5, depth + 0.01], [x + 0.5, y + 0.5, depth + 0.5]])
+    assert states_of(beyond, np.full(3, 0.1), 0, layers).tolist() == [OUTSIDE, VISIBLE, SELF_HIDDEN]
+    assert states_of(beyond[2:], np.full(1, 0.1), 1, layers).tolist() == [OTHERS_HIDE]
 
 
 def test_sentences_are_true_of_one_person_by_another_routine(frames: list[Frame]) -> None:
