@@ -6,6 +6,9 @@ Command:
 Single frames of subjects 01 and 03 are learned from; the error is that of subject 02, all seen from usual cameras with
 true keypoints. Rows: whole; without rings of neighbours (hops=0); without refinement of limbs (refine_every=0);
 without both. Everything else is the same: tiny, one thread.
+
+Result with seeds 0 and 2, mm: whole 180.1 and 192.6, without hops 187.9 and 205.0, without limbs 168.4 and 196.9,
+without both 179.7 and 190.2. With refinement, hops help; that refinement helps does not show in 60 steps.
 """
 
 import argparse

@@ -19,7 +19,7 @@ __all__ = ["VARIANTS", "Lever"]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "clip": {},
-    "single": {"frames": 1, "width": 96},
+    "single": {"frames": 1, "width": 192},
     "tiny": {"frames": 9, "width": 24, "dropout": 0.0},
 }
 
@@ -40,7 +40,7 @@ class Lever(nn.Module):
 
     any_length = True
 
-    def __init__(self, *, frames: int = 27, skeleton: str = "h36m17", width: int = 128, dropout: float = 0.05) -> None:
+    def __init__(self, *, frames: int = 27, skeleton: str = "h36m17", width: int = 160, dropout: float = 0.05) -> None:
         super().__init__()
         powers = [3**i for i in range(8)]
         if frames not in powers:
