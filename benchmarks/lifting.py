@@ -113,21 +113,18 @@ def rows(wanted: list[str]) -> dict[str, Callable[[], Tensor]]:
     for name in wanted:
         if name in builds:
             model = builds[name]().eval()
-            todo[f"{name}, plain"] = lambda model=model: plain(model, keypoints)  # type: ignore[misc]
-            todo[name] = lambda model=model: model(keypoints)  # type: ignore[misc]
+            todo[f"{name}, plain"] = lambda model=model: plain(model, keypoints)
+            todo[name] = lambda model=model: model(keypoints)
     if "diffpose" in wanted:
         model = DiffPose().eval()
         heatmaps = heatmaps_of(keypoints[0, :1])
         noise = torch.randn(model.diffusion.steps + 1, 1, HYPOTHESES, 48)
         draws = torch.rand(1, HYPOTHESES, model.samples - 1, 16)
         todo["diffpose, plain"] = lambda: torch.cat(
-            [
-                model.draw(heatmaps, 1, noise[:, :, i : i + 1], draws[:, i : i + 1])  # type: ignore[operator]
-                for i in range(HYPOTHESES)
-            ],
+            [model.draw(heatmaps, 1, noise[:, :, i : i + 1], draws[:, i : i + 1]) for i in range(HYPOTHESES)],
             1,
         )
-        todo["diffpose"] = lambda: model.draw(heatmaps, HYPOTHESES, noise, draws)  # type: ignore[operator]
+        todo["diffpose"] = lambda: model.draw(heatmaps, HYPOTHESES, noise, draws)
     return todo
 
 

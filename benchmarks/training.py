@@ -64,7 +64,7 @@ def bare(model: nn.Module, groups: list[dict[str, Any]], batches: list[Any], wei
     began = time.perf_counter()
     for batch in batches:
         optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(model.loss(batch).values())).sum().backward()  # type: ignore[operator]
+        torch.stack(list(model.loss(batch).values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
     return (time.perf_counter() - began) / len(batches)
@@ -90,7 +90,7 @@ def compared(recipe: Recipe, settings: dict[str, Any], steps: int, rounds: int, 
     bare(recipe.model, recipe.groups, batches, given.weight_decay, given.clip)  # warm
     for number in range(rounds):
         seconds["bare"].append(bare(recipe.model, recipe.groups, batches, given.weight_decay, given.clip))
-        recipe.batches = lambda start, stride=1: iter(batches)  # type: ignore[method-assign]
+        recipe.batches = lambda start, stride=1: iter(batches)
         out = folder / f"round-{number}"
         train(recipe, given, out)
         del recipe.batches
@@ -121,9 +121,9 @@ def fed(recipe: Recipe, settings: dict[str, Any], steps: int, folder: Path) -> d
 def grown(steps: int, folder: Path) -> dict[str, float]:
     """Memory after all steps over memory after a tenth of them."""
     settings = {"device": "cpu", "log_every": 100, "save_every": 1000}
-    train(Fitting(), Settings(**{**settings, "steps": max(1, steps // 10)}), folder)  # type: ignore[arg-type]
+    train(Fitting(), Settings(**{**settings, "steps": max(1, steps // 10)}), folder)
     before = memory()
-    train(Fitting(), Settings(**{**settings, "steps": steps}), folder, resume=True)  # type: ignore[arg-type]
+    train(Fitting(), Settings(**{**settings, "steps": steps}), folder, resume=True)
     return {f"memory after {steps} steps / after a tenth of them": memory() / before}
 
 

@@ -71,7 +71,7 @@ def as_the_authors(model: UniPHD) -> Iterator[list[torch.Tensor]]:
         return tuple(maps)
 
     attentions = [module for module in model.modules() if isinstance(module, DeformableAttention)]
-    backbone.forward = see  # type: ignore[method-assign]
+    backbone.forward = see
     model.mask, parts.PART = None, 10**9
     for attention in attentions:
         attention.sampling = "grid"
@@ -155,7 +155,7 @@ def rows(model: UniPHD, size: tuple[int, int], wanted: list[str]) -> dict[str, C
     if FIRST in wanted:
         first = copy.copy(model)
         first._modules = dict(model._modules, backbone=copy.copy(model.backbone))
-        first.backbone.forward = channels_first(model)  # type: ignore[method-assign]
+        first.backbone.forward = channels_first(model)
         todo[FIRST] = lambda: fast(first, picture, places[:1])
     if FASTEST in wanted:
         quick = copy.deepcopy(model)

@@ -53,15 +53,15 @@ def one_seed(motion: str, seed: int, steps: int, batch: int, folder: Path) -> di
     )
     first = PoseDA(out=folder, **options, adapt=False)
     lifter = train(first, settings, folder / "before").lifter
-    frames = max(int(lifter.frames), 1)  # type: ignore[union-attr, arg-type]
+    frames = max(int(lifter.frames), 1)
     unseen = Filming([clips[name] for name in split.unseen_subject[1::2]], ABOVE, frames, detector=None, seed=99)
-    found = {"before": error(lifter, unseen)}  # type: ignore[arg-type]
+    found = {"before": error(lifter, unseen)}
     weights = folder / "before.safetensors"
-    save_file(lifter.state_dict(), weights)  # type: ignore[union-attr]
+    save_file(lifter.state_dict(), weights)
     for row, changes in ROWS.items():
         recipe = PoseDA(out=folder, weights=str(weights), **{**options, **changes})
         adapted = train(recipe, settings, folder / row)
-        found[row] = error(adapted.lifter, unseen)  # type: ignore[arg-type]
+        found[row] = error(adapted.lifter, unseen)
     return found
 
 

@@ -31,12 +31,12 @@ from anypose.data.synthetic.body import rotations_of
 from anypose.data.synthetic.checking import meant
 from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, states_of
 from anypose.data.synthetic.ground import meet, sinks
-from anypose.data.synthetic.library import LIBRARY
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
 from anypose.data.synthetic.people import Person, stand
 from anypose.data.synthetic.poses import Drawn, moving
 from anypose.data.synthetic.raster import rasterize
 from anypose.data.synthetic.sequences import Walker, progress_of
+from anypose.data.synthetic.stances import LIBRARY
 from anypose.data.synthetic.turns import axis_angle, between, rotation
 from anypose.data.synthetic.words import expressions
 from anypose.data.synthetic.writing import Plan, write

@@ -56,7 +56,7 @@ class ReferringPredictor(Predictor):
         self._sides = engine.sides
         self._limit, self._cut = words, cut
 
-    def encode(self, image: Any) -> ReferringScene:  # type: ignore[override]
+    def encode(self, image: Any) -> ReferringScene:  # type: ignore[override]  # another kind of scene
         """Everything about a picture that no prompt changes; see `Predictor.encode`."""
         picture = taken(image)
         height, width = picture.shape[:2]

@@ -43,8 +43,8 @@ class Track:
 
     times: NDArray[Any]
     keypoints: NDArray[Any]
-    confidence: NDArray[Any] = None  # type: ignore[assignment]  # ones, made when the track is
-    filled: NDArray[Any] = None  # type: ignore[assignment]  # all False
+    confidence: NDArray[Any] = None  # type: ignore[assignment]  # never None once made: ones
+    filled: NDArray[Any] = None  # type: ignore[assignment]  # never None once made: all False
     skeleton: Skeleton = COCO17
     size: Size | None = None
     camera: Camera | None = None

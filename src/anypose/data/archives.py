@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         """One array. KeyError as any mapping; ArchiveError when it cannot be read."""
         try:
             content = self._file.read(self._names[name])
-        except (zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise ArchiveError(f"{self._path}: {name} cannot be read ({error})") from error
         return read_array(content, f"{self._path}: {name}")
 

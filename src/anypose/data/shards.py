@@ -69,29 +69,33 @@ def pack(
         grouped[annotation["image_id"]].append(annotation)
     out.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Any]] = []
-    shard, count = io.BytesIO(), 0
-    tar = tarfile.open(fileobj=shard, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+    files: list[tuple[str, bytes]] = []
     for number, record in enumerate(content["images"]):
         picture = images / record["file_name"]
         own = {"image": record, "annotations": grouped.get(record["id"], [])}
         suffix = picture.suffix.lstrip(".").lower() or "jpg"
-        for name, data in ((suffix, picture.read_bytes()), ("json", json.dumps(own).encode())):
-            entry = tarfile.TarInfo(f"{number:09d}.{name}")
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-        count += 1
+        files += [(f"{number:09d}.{suffix}", picture.read_bytes()), (f"{number:09d}.json", json.dumps(own).encode())]
         advance()
-        if shard.tell() >= megabytes * 1e6 or number == len(content["images"]) - 1:
-            tar.close()
+        if sum(len(data) for _, data in files) >= megabytes * 1e6 or number == len(content["images"]) - 1:
             name = f"shard-{len(shards):05d}.tar"
-            write_atomically(out / name, shard.getvalue())
-            shards.append({"file": name, "samples": count})
-            shard, count = io.BytesIO(), 0
-            tar = tarfile.open(fileobj=shard, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+            write_atomically(out / name, _tar(files))
+            shards.append({"file": name, "samples": len(files) // 2})
+            files = []
     categories = content.get("categories", [])
     index = {"of": json_path.name, "samples": len(content["images"]), "shards": shards, "categories": categories}
     write_atomically(out / INDEX, json.dumps(index, indent=1))
     return index
+
+
+def _tar(files: list[tuple[str, bytes]]) -> bytes:
+    """An archive of named contents, the same whenever it is made."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return archive.getvalue()
 
 
 class Shards:

@@ -84,7 +84,7 @@ def _first_line(error: BaseException) -> str:
 
 def random_state() -> dict[str, Any]:
     """The random numbers of this process: Python's, numpy's, torch's and its device's."""
-    _, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
+    _, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 (others may use the global numbers)
     state = {
         "python": random.getstate(),
         "numpy": (torch.from_numpy(np.array(keys, np.int64)), int(place), int(has_gauss), float(gauss)),
@@ -98,7 +98,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     keys, place, has_gauss, cached = state["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), place, has_gauss, cached))  # noqa: NPY002
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), place, has_gauss, cached))  # noqa: NPY002 (as above)
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         with contextlib.suppress(RuntimeError):  # of another device: its numbers do not fit

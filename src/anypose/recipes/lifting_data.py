@@ -26,6 +26,8 @@ _HIDDEN: tuple[tuple[str, ...], ...] = (
     *(("left_ankle", "right_ankle"), ("left_knee", "left_ankle", "right_knee", "right_ankle"), ("head",)),
 )
 
+USUAL_DETECTOR = Detector()
+
 
 @dataclass(frozen=True)
 class People:
@@ -72,7 +74,7 @@ class LiftingData:
         strides: Sequence[int] = (1, 2, 3),
         rig: Rig = USUAL,
         aim: float = 0.5,
-        detector: Detector | None = Detector(),  # noqa: B008
+        detector: Detector | None = USUAL_DETECTOR,
         people: People = People(),
         seed: int = 0,
     ) -> None:

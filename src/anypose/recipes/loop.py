@@ -305,7 +305,7 @@ class _Run:
         began = time.monotonic()
         try:
             return next(batches), time.monotonic() - began
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, RuntimeError) as error:  # RuntimeError: a worker was killed
             # A worker's error carries its whole traceback; its last line is what is wrong.
             what = str(error).strip().split("\n")[-1]
             if self.step and self.accelerator.num_processes == 1:

@@ -23,7 +23,7 @@ from anypose.ops.alignment import aligned_globally, on_screen
 from anypose.ops.poses import Clips, distance, rooted
 from anypose.recipes.poseda_networks import Body, Generator, Look
 from anypose.recipes.recipe import Recipe
-from anypose.skeleton import H36M17
+from anypose.skeleton import H36M17, Skeleton
 from anypose.track import Track
 
 RIGS = {"usual": USUAL, "above": ABOVE}
@@ -94,9 +94,10 @@ class Adaptation(nn.Module):
     def __init__(self, lifter: nn.Module, width: int, **parts: bool) -> None:
         super().__init__()
         skeleton = lifter.skeleton
+        assert isinstance(skeleton, Skeleton)
         self.lifter = lifter
-        self.generator = Generator(skeleton, width, **parts)  # type: ignore[arg-type]
-        self.body, self.look = Body(skeleton, width), Look(len(skeleton))  # type: ignore[arg-type]
+        self.generator = Generator(skeleton, width, **parts)
+        self.body, self.look = Body(skeleton, width), Look(len(skeleton))
 
 
 class PoseDA(Recipe):

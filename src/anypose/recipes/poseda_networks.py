@@ -7,6 +7,8 @@ translation is global position alignment's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,16 +42,16 @@ class Bones(nn.Module):
         self.register_buffer("ways", ways, persistent=False)
         mirror = skeleton.mirror
         self.kinds = [min(joint, int(mirror[joint])) for joint in self.ends]
-        self.limbs = self._limbs(skeleton)
+        self.limbs = self._limbs(skeleton, parents)
         self.trunk = [i for i, joint in enumerate(self.ends) if int(mirror[joint]) == joint]
 
-    def _limbs(self, skeleton: Skeleton) -> list[list[int]]:
+    def _limbs(self, skeleton: Skeleton, parents: Sequence[int]) -> list[list[int]]:
         """Bones of each limb, and of the trunk: chains of joints that have a partner in the mirror."""
         limbs: dict[int, list[int]] = {}
         for bone, joint in enumerate(self.ends):
             at, top = joint, -1
             while int(skeleton.mirror[at]) != at:
-                top, at = at, skeleton.parents[at]  # type: ignore[index]
+                top, at = at, parents[at]
             limbs.setdefault(top, []).append(bone)
         return list(limbs.values())
 

@@ -10,12 +10,12 @@ from anypose.data.synthetic import held, poses
 from anypose.data.synthetic.body import Body
 from anypose.data.synthetic.dress import on_the_head, skirt, thickness
 from anypose.data.synthetic.ground import DEEPEST, balls, grounded, sinks
-from anypose.data.synthetic.library import Stance
 from anypose.data.synthetic.looks import Outfit
 from anypose.data.synthetic.meshes import Mesh, box
 from anypose.data.synthetic.mocap import read_clips
 from anypose.data.synthetic.phenotype import Phenotype, random_shape
 from anypose.data.synthetic.rig import JOINT, Rig
+from anypose.data.synthetic.stances import Stance
 from anypose.data.synthetic.surface import surface
 from anypose.data.synthetic.turns import Array, about
 

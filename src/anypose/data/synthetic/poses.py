@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anypose.data.synthetic.angles import Angles, jittered, pose_of, random_angles
-from anypose.data.synthetic.library import LIBRARY, OTHER_SIDE, Stance, mirrored
+from anypose.data.synthetic.stances import LIBRARY, OTHER_SIDE, Stance, mirrored
 from anypose.data.synthetic.turns import Array, part_way
 
 

@@ -13,12 +13,12 @@ from anypose.data.synthetic.angles import pose_of
 from anypose.data.synthetic.body import Body
 from anypose.data.synthetic.camera import Camera
 from anypose.data.synthetic.frame import Frame, frame_of
-from anypose.data.synthetic.library import LIBRARY
 from anypose.data.synthetic.people import Person, Placed, stand
 from anypose.data.synthetic.poses import Drawn, moving
 from anypose.data.synthetic.render import Light
 from anypose.data.synthetic.rig import JOINT, Rig
 from anypose.data.synthetic.scene import Scene, Wishes
+from anypose.data.synthetic.stances import LIBRARY
 from anypose.data.synthetic.turns import Array, about
 
 RATE = 15.0

@@ -91,8 +91,8 @@ class AdaptiveGraph(nn.Module):
         gathered = rows @ graphs.transpose(1, 2).reshape(batch, joints, SUBSETS * joints)  # B (C T) (3 J)
         stacked = gathered.reshape(batch, channels, frames, SUBSETS, joints).permute(0, 3, 1, 2, 4)
         stacked = stacked.reshape(batch, SUBSETS * channels, frames, joints)
-        weights = torch.cat([conv.weight for conv in self.conv_d], 1)  # type: ignore[misc]
-        bias = torch.stack([conv.bias for conv in self.conv_d]).sum(0)  # type: ignore[misc]
+        weights = torch.cat([conv.get_parameter("weight") for conv in self.conv_d], 1)
+        bias = torch.stack([conv.get_parameter("bias") for conv in self.conv_d]).sum(0)
         y = self.dropout(self.bn(nn.functional.conv2d(stacked, weights, bias)))
         return (y + self.down(x)).relu()
 

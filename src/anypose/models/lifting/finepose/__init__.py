@@ -135,6 +135,8 @@ class FinePOSE(nn.Module):
         answers: "all" frames of a clip.
     """
 
+    mirror: Tensor
+
     def __init__(
         self,
         *,
@@ -192,7 +194,7 @@ class FinePOSE(nn.Module):
         """Words that say nothing: a text's beginning and end."""
         assert self.denoiser.text is not None
         vocabulary = self.denoiser.text.clip_text.token_embedding.num_embeddings
-        action = torch.zeros(batch, PLACES, dtype=torch.int64, device=self.mirror.device)  # type: ignore[arg-type]
+        action = torch.zeros(batch, PLACES, dtype=torch.int64, device=self.mirror.device)
         action[:, 0], action[:, 1] = vocabulary - 2, vocabulary - 1
         return Words(action, action[:, None].expand(-1, len(SLOTS) - 1, -1))
 

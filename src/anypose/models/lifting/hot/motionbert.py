@@ -87,8 +87,8 @@ class MotionBERT(nn.Module):
         self.time_first = nn.ModuleList(Stream(width, heads, hidden, rate, "ts") for rate in rates)
         self.fusion = nn.ModuleList(nn.Linear(2 * width, 2) for _ in range(depth))
         for mix in self.fusion:  # both streams count the same at first, as the authors have it
-            nn.init.zeros_(mix.weight)  # type: ignore[arg-type]
-            nn.init.constant_(mix.bias, 0.5)  # type: ignore[arg-type]
+            nn.init.zeros_(mix.get_parameter("weight"))
+            nn.init.constant_(mix.get_parameter("bias"), 0.5)
         self.level, self.tokens = level, tokens
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.representation = nn.Linear(width, representation)

@@ -83,7 +83,8 @@ class Encoder(nn.Module):
         of_level = torch.cat([self.level_codes[i].expand(h * w, -1) for i, (h, w) in enumerate(ground.shapes)])
         codes = ground.codes + of_level
         reference = ground.centres[:, :, None] * ground.ratios[:, None]  # P S levels 2
-        first: EncoderLayer = self.layers[0]  # type: ignore[assignment]
+        first = self.layers[0]
+        assert isinstance(first, EncoderLayer)
         places = first.attention.cells(reference, ground.shapes)
         memory = fused
         for layer in self.layers:
