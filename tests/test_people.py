@@ -60,6 +60,7 @@ def peoples(draw: Any, labels: Any = False) -> Any:
         ids=draw(st.none() | ids),
         reason=draw(st.none() | st.text(max_size=8)),
         stated_areas=draw(st.none() | st.just(np.linspace(1, 9, number))),
+        presence=draw(st.none() | st.just(np.linspace(0, 1, number))),
     )
 
 
@@ -115,7 +116,7 @@ def test_labels_survive_coco(people: Any) -> None:
     if not len(people):
         assert records == []
         return
-    expected = dataclasses.replace(people, names=None, reason=None, stated_areas=people.areas)
+    expected = dataclasses.replace(people, names=None, reason=None, stated_areas=people.areas, presence=None)
     assert again.equals(expected)
     assert again.to_coco(image_id=3) == records
 
@@ -201,6 +202,8 @@ def test_what_is_wrong_in_an_annotation_is_named(record: Any, message: Any) -> N
         ({"ids": [1]}, "ids has 1 row for 2 people"),
         ({"ids": [1.5, 2]}, "ids must be whole numbers"),
         ({"stated_areas": [1, 2, 3]}, "stated_areas has 3 rows for 2 people"),
+        ({"presence": [1, 0.5, 0]}, "presence has 3 rows for 2 people"),
+        ({"presence": [0.5, 1.5]}, "presence holds 1.5"),
         ({"size": (0, 3)}, "a size is"),
     ],
 )

@@ -25,6 +25,7 @@ _ROWS: dict[str, tuple[str | int, ...]] = {
     "confidence": ("K",),
     "state": ("K", 3),
 }
+_OPTIONAL = ("ids", "stated_areas", "presence")  # one value a person, or None as a whole
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,7 +38,8 @@ class People:
     where not). state: (N, K, 3) float32, probabilities of visible, hidden, outside the picture; all 0 when
     unknown. masks: N masks or None. skeleton: what the K keypoints are. names, ids: one for each person, or
     None. stated_areas: (N,) float32 square pixels where a data set states its own area of each person, else
-    None. reason: words on why there is nobody, or on anything else worth saying.
+    None. presence: (N,) float32, the probability that what was asked for is there and is this person, whatever
+    the keypoints are worth, or None. reason: words on why there is nobody, or on anything else worth saying.
 
     Pixels are those of the picture as displayed: x to the right, y downwards, pixel i covers [i, i + 1).
     The arrays are copies that cannot be written to. `len`, iteration and indexing by an integer, a slice,
@@ -58,6 +60,7 @@ class People:
     ids: NDArray[Any] | None = None
     reason: str | None = None
     stated_areas: NDArray[Any] | None = None
+    presence: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
@@ -68,8 +71,9 @@ class People:
             shape = tuple(joints if side == "K" else int(side) for side in row)
             what = f" of {joints} keypoints ({self.skeleton.name})" if "K" in row else ""
             keep(self, name, _column(getattr(self, name), name, number, shape, what))
-        if self.stated_areas is not None:
-            keep(self, "stated_areas", _column(self.stated_areas, "stated_areas", number, (), ""))
+        for name in ("stated_areas", "presence"):
+            if getattr(self, name) is not None:
+                keep(self, name, _column(getattr(self, name), name, number, (), ""))
         if self.ids is not None:
             keep(self, "ids", _whole_numbers(self.ids, number))
         if self.names is not None:
@@ -84,8 +88,10 @@ class People:
         """Whatever depends on more than a shape."""
         if self.masks is not None and self.masks.size != self.size:
             raise ValueError(f"masks are of a picture of {self.masks.size}, not of {self.size} (height, width)")
-        for name in ("confidence", "state"):
+        for name in ("confidence", "state", "presence"):
             values = getattr(self, name)
+            if values is None:
+                continue
             # A softmax or a sum in float32 may pass 1 by rounding.
             wrong = (values < 0) | (values > 1 + 1e-5)
             if wrong.any():
@@ -114,8 +120,8 @@ class People:
     def concatenate(parts: "Sequence[People]") -> "People":
         """The people of all parts in order; the parts must share size and skeleton.
 
-        Where only some parts with people have masks or names, the others' are unknown (None); ids and stated
-        areas are kept only when all parts with people have them. Different reasons are joined by "; ".
+        Where only some parts with people have masks or names, the others' are unknown (None); ids, stated
+        areas and presence are kept only when all parts with people have them. Different reasons are joined by "; ".
         Raises ValueError when there is no part, or when sizes or skeletons differ.
         """
         if not parts:
@@ -133,7 +139,7 @@ class People:
             fields["masks"] = Masks.concatenate([part.masks or blank for part, blank in zip(peopled, unknown)])
         if any(part.names is not None for part in peopled):
             fields["names"] = [name for part in peopled for name in part.names or (None,) * len(part)]
-        for column in ("ids", "stated_areas"):
+        for column in _OPTIONAL:
             values = [getattr(part, column) for part in peopled]
             if values and all(value is not None for value in values):
                 fields[column] = np.concatenate(values)
@@ -146,7 +152,7 @@ class People:
     def __getitem__(self, which: Any) -> "People":
         places = rows(which, len(self), "person")
         fields: dict[str, Any] = {name: getattr(self, name)[places] for name in _ROWS}
-        for column in ("ids", "stated_areas"):
+        for column in _OPTIONAL:
             value = getattr(self, column)
             fields[column] = None if value is None else value[places]
         fields["masks"] = None if self.masks is None else self.masks[places]
@@ -246,7 +252,9 @@ class People:
         record["masks"] = None if self.masks is None else self.masks.rle()
         record["names"] = None if self.names is None else list(self.names)
         record["ids"] = None if self.ids is None else self.ids.tolist()
-        record["stated_areas"] = None if self.stated_areas is None else decimals(self.stated_areas)
+        for name in ("stated_areas", "presence"):
+            values = getattr(self, name)
+            record[name] = None if values is None else decimals(values)
         record["reason"] = self.reason
         return record
 
@@ -273,6 +281,7 @@ class People:
             names=record.get("names"),
             ids=record.get("ids"),
             stated_areas=record.get("stated_areas"),
+            presence=record.get("presence"),
             reason=record.get("reason"),
         )
 

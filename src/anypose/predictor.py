@@ -241,6 +241,7 @@ class Scene:
             state=seen["state"],
             masks=Masks.from_rle(rle, self.size),
             skeleton=self.predictor.skeleton,
+            presence=presence.astype(np.float32),
         )
 
     def _look_at(
