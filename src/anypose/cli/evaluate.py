@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anypose.report import Case
     from anypose.skeleton import Skeleton
 
-_KINDS = "point,scribble,box,text,everyone"
+_KINDS = "point,scribble,box,text,mosaic,nobody,everyone"
 
 
 def evaluate(
@@ -46,7 +46,8 @@ def evaluate(
 
     Each prompt is one question about one person, and only the best answer counts. Points and scribbles are
     drawn inside the person's mask, the same ones in every run. Text is the annotation's own `caption` or a
-    sentence made from the labels that is true of this person alone. Figures of prompts are over people with
+    sentence made from the labels that is true of this person alone. Where pictures have captions, those of
+    people alone are asked among others (mosaic) and about other pictures (nobody). Figures are over people with
     labelled keypoints; a difference inside the intervals is not an improvement.
 
     With --protocol DATA.json is a RefHuman file, asked by its own captions, points and scribbles.

@@ -1,4 +1,6 @@
-"""COCO's classes other than the person, in the order of its detectors' outputs."""
+"""COCO's classes other than the person, in the order of its detectors' outputs, and how people name them."""
+
+import re
 
 COCO_THINGS = (
     "bicycle",
@@ -81,3 +83,41 @@ COCO_THINGS = (
     "hair drier",
     "toothbrush",
 )
+
+# What people say for a class whose own name they seldom write.
+_SAID = {
+    "skis": ("ski",),
+    "tennis racket": ("tennis", "racket", "racquet"),
+    "baseball bat": ("baseball", "bat "),
+    "baseball glove": ("baseball", "glove"),
+    "sports ball": ("ball",),
+    "cell phone": ("cell phone", "cellphone", "phone"),
+    "motorcycle": ("motorcycle", "motor bike", "motorbike"),
+    "bicycle": ("bicycle", "bike"),
+    "surfboard": ("surf",),
+    "skateboard": ("skate",),
+    "snowboard": ("snowboard",),
+    "frisbee": ("frisbee", "disc"),
+    "couch": ("couch", "sofa"),
+    "tv": ("tv", "television"),
+    "remote": ("remote", "wii", "controller"),
+    "car": ("car ", "cars "),
+    "tie": ("tie ", "ties "),
+    "bus": ("bus ", "buses "),
+    "cat": ("cat ", "cats "),
+    "cup": ("cup ", "cups "),
+    "bear": ("bear", "teddy"),
+    "orange": ("oranges ",),  # else a colour
+    "mouse": ("mouse ",),
+    "train": ("train ", "trains "),
+    "cow": ("cow ", "cows ", "cattle "),
+    "bed": ("bed ", "beds "),
+    "boat": ("boat", "ship"),
+}
+
+
+def things_in(caption: str) -> frozenset[str]:
+    """The kinds of things that a caption names."""
+    words = f" {' '.join(re.findall(r'[a-z]+', caption.lower()))} "
+    # "skis" is named by "ski", "tennis racket" by "tennis", "motorcycle" by "motorcycles".
+    return frozenset(name for name in COCO_THINGS if any(f" {word}" in words for word in _SAID.get(name, (name,))))

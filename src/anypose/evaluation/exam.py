@@ -1,5 +1,7 @@
 """An exam: every person of a data set asked for by every kind of prompt, and what the system answered."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,10 +13,11 @@ from ..data.sample import DataError, Sample
 from ..people import People
 from ..pictures import PictureError
 from ..prompt import Prompt
+from .captions import Refusals, ask_nobody, mosaics
 from .prompts import box_prompt, point_prompt, scribble_prompt
 from .sentences import Sentences
 
-PROMPT_KINDS = ("point", "scribble", "box", "text", "everyone")
+PROMPT_KINDS = ("point", "scribble", "box", "text", "mosaic", "nobody", "everyone")
 
 
 class Scene(Protocol):
@@ -65,6 +68,8 @@ class Exam:
         faults: one line for each picture that could not be opened.
         kinds: the kinds asked for.
         unsaid: people of whom no sentence is true of them alone.
+        mosaics: the exam of single people set side by side, by their pictures' captions, if that was asked.
+        refusals: what came of captions of other pictures, if that was asked.
     """
 
     kinds: tuple[str, ...]
@@ -73,6 +78,8 @@ class Exam:
     everyone: list[People] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     unsaid: int = 0
+    mosaics: Exam | None = None
+    refusals: Refusals | None = None
 
 
 def examine(
@@ -108,6 +115,14 @@ def examine(
             _examine_picture(exam, system, sample, image, sentences, seed)
         advance()
     exam.unsaid = sentences.unsaid
+    if "mosaic" in kinds:
+        made, faults = mosaics(samples, seed)
+        exam.mosaics = examine(system, made, ("text",), seed)
+        exam.faults += faults
+    if "nobody" in kinds:
+        exam.refusals = ask_nobody(system, samples, seed)
+        exam.faults += exam.refusals.faults
+    exam.faults = list(dict.fromkeys(exam.faults))
     return exam
 
 
@@ -121,7 +136,7 @@ def _examine_picture(
             said = sentences.of(sample, image)
             asked += [(person, kind, words) for person, words, _ in said]
             prompts += [prompt for _, _, prompt in said]
-        elif kind != "everyone":
+        elif kind in ("point", "scribble", "box"):
             asked += [(person, kind, None) for person in range(len(sample.people))]
             prompts += [_drawn(kind, person, seed) for person in sample.people]
     scene = system.encode(image)

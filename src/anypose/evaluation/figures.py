@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..people import People
 from .bootstrap import interval, resampled_pictures, resampled_ratio
 from .calibration import resampled_calibration_error
+from .captions import Refusals, refused
 from .exam import Answer, Exam
 from .precision import Precision, average_precision
 from .records import Records, records_of
@@ -35,6 +36,13 @@ def figures_of(exam: Exam) -> Figures:
     for kind in exam.kinds:
         if kind == "everyone":
             out[kind] = _everyone(exam)
+        elif kind == "mosaic":
+            if exam.mosaics is not None and exam.mosaics.answers:
+                out[kind] = _prompted(exam.mosaics, exam.mosaics.answers)
+                out[kind]["chance"] = _chance(exam.mosaics, exam.mosaics.answers)
+        elif kind == "nobody":
+            if exam.refusals is not None and exam.refusals.true:
+                out[kind] = _nobody(exam.refusals)
         else:
             answers = [answer for answer in exam.answers if answer.kind == kind]
             out[kind] = _text(exam, answers) if kind == "text" else _prompted(exam, answers)
@@ -161,7 +169,7 @@ def _put_calibration(
     figures: dict[str, float],
     draws: dict[str, NDArray[np.float64]],
 ) -> None:
-    """Calibration of the keypoints' confidence, and of the score of those found as the right person."""
+    """Calibration of the keypoints' confidence, and of presence (else the score) as the chance of being right."""
     rows, _ = np.nonzero(records.judged)
     answered = records.answered
     for name, promised, event, weights in (
@@ -171,7 +179,7 @@ def _put_calibration(
             records.placed[records.judged],
             counts[:, rows],
         ),
-        ("presence_calibration_error", records.score[answered], records.right[answered], counts[:, answered]),
+        ("presence_calibration_error", records.sure[answered], records.right[answered], counts[:, answered]),
     ):
         draws[name] = resampled_calibration_error(promised, event, weights)
         everyone = np.ones((1, len(promised)), np.int64)
@@ -197,6 +205,20 @@ def _everyone(exam: Exam) -> Figures:
     figures["people"] = sum(int((people.confidence > 0).any(1).sum()) for people in truth)
     figures["found"] = sum(len(people) for people in exam.everyone)
     return _rounded(figures | {"pictures": len(truth)}, draws)
+
+
+def _nobody(refusals: Refusals) -> Figures:
+    """Right refusals where 5 % of the true captions are refused, and what is refused as it stands."""
+    true, false = np.array(refusals.true), np.array(refusals.false)
+    counts = resampled_pictures(len(true))
+    everyone = np.ones(len(true), np.int64)
+    figures: dict[str, float] = {"refused_at_5_percent": refused(true, false, everyone), "pictures": len(true)}
+    draws = {"refused_at_5_percent": np.array([refused(true, false, weights) for weights in counts])}
+    for column, name in enumerate(("wrongly_refused", "rightly_refused")):
+        refusals_here = np.array([pair[column] for pair in refusals.refused], float)
+        figures[name] = float(refusals_here.mean())
+        draws[name] = resampled_ratio(refusals_here, np.ones(len(true)), counts)
+    return _rounded(figures, draws)
 
 
 def _rounded(figures: dict[str, float], draws: dict[str, NDArray[np.float64]]) -> Figures:

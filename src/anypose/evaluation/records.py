@@ -25,7 +25,7 @@ class Records:
         picture: (N,) index of the picture.
         people: (N,) people in the picture.
         answered: (N,) whether anybody was found.
-        score: (N,) of the answer, 0 where nobody was found.
+        sure: (N,) presence of the answer, or its score where a system tells none; 0 where nobody was found.
         right: (N,) whether it is the right person.
         by_box: (N,) whether that was judged by boxes because a mask is missing.
         hits: (N,) labelled keypoints in the right place by PCK.
@@ -42,7 +42,7 @@ class Records:
     picture: NDArray[np.int64]
     people: NDArray[np.int64]
     answered: NDArray[np.bool_]
-    score: NDArray[np.float64]
+    sure: NDArray[np.float64]
     right: NDArray[np.bool_]
     by_box: NDArray[np.bool_]
     hits: NDArray[np.int64]
@@ -78,7 +78,7 @@ def _record(truth: People, answer: Answer) -> dict[str, object]:
         "picture": answer.picture,
         "people": len(truth),
         "answered": len(found) > 0,
-        "score": float(found.scores[0]) if len(found) else 0.0,
+        "sure": float((found.scores if found.presence is None else found.presence)[0]) if len(found) else 0.0,
         "labelled": int(labelled.sum()),
         "has_mask": _known(target),
         "gives_mask": len(found) > 0 and _known(found),

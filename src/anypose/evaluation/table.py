@@ -29,7 +29,7 @@ def table_of(figures: dict[str, Any], title: str | None = None) -> Table:
     for heading, _ in _COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
     for kind, part in figures.items():
-        if kind not in ("point", "scribble", "box", "text", "everyone"):
+        if kind not in ("point", "scribble", "box", "text", "mosaic", "everyone"):
             continue
         _add(table, kind, part)
         if kind == "text":
@@ -53,12 +53,22 @@ def notes_of(figures: dict[str, Any]) -> list[str]:
     """What must be said beside the table, one line each."""
     notes = [
         "% over people with labelled keypoints, 95 % intervals over pictures; right: the answer is the "
-        "person meant; calibr.: errors of the keypoints' confidence and of the score"
+        "person meant; calibr.: errors of the keypoints' confidence and of presence"
     ]
     by_box = {kind: part["by_box"] for kind, part in figures.items() if part.get("by_box")}
     if by_box:
         counts = ", ".join(f"{count} of {kind}" for kind, count in by_box.items())
         notes.append(f"right person was judged by boxes, where a mask is missing, for answers: {counts}")
+    mosaic, nobody = figures.get("mosaic"), figures.get("nobody")
+    if mosaic:
+        notes.append(f"mosaic: people alone in their pictures set side by side, chance {mosaic['chance']:.1%}")
+    if nobody:
+        low, high = nobody["intervals"]["refused_at_5_percent"]
+        notes.append(
+            f"nobody: of {nobody['pictures']} captions of other pictures {nobody['refused_at_5_percent']:.0%} "
+            f"({low:.0%}-{high:.0%}) are refused where 5% of the true ones are; as it stands "
+            f"{nobody['rightly_refused']:.0%} and {nobody['wrongly_refused']:.0%}"
+        )
     text = figures.get("text")
     if text:
         share = text["share_without_position"]
