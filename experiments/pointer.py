@@ -29,6 +29,7 @@ learn = ()
 
 lr = 8e-4
 lr_words = 5e-3
+lr_things = 3e-3
 lr_first = 1e-4
 lr_second = 4e-5
 seed = 0

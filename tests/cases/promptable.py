@@ -38,7 +38,7 @@ def tiny_pointer() -> Pointer:
     pointer = Pointer(**{**VARIANTS["tiny"], "candidates": CANDIDATES})  # type: ignore[arg-type]
     # What is given rather than learned, and is zero until it is given.
     pointer.first.words.table.data.normal_()
-    pointer.first.things.normal_()
+    pointer.first.things.vectors.normal_()
     # Cells of an untrained detector are all but equally sure, so that rounding would choose among them.
     first = pointer.first
     with torch.no_grad():
@@ -104,6 +104,9 @@ def pointer_batch(pointer: Pointer) -> Batch:
         crop_mask_known=torch.ones(4, dtype=torch.bool),
         hint_known=torch.ones(4, dtype=torch.bool),
         sigmas=torch.tensor(COCO17.sigmas, dtype=torch.float32),
+        captions=torch.randint(2, 100, (3, 6), generator=random),
+        captions_name=(uniform(3, 79) > 0.9).float(),
+        things=uniform(2, 8 * 12 + 4 * 6 + 2 * 3, 79) ** 4,
     )
 
 
@@ -128,6 +131,7 @@ def pointer_shapes(batch: Batch) -> dict[str, tuple[int, ...]]:
         "candidates.masks": (pictures, people, 8, 12),
         "candidates.mask_features": (pictures, 16, 8, 12),
         "candidates.refined": (pictures, people, 4),
+        "candidates.seen": (pictures, 79),
         "choice.best": (prompts,),
         "choice.presence": (prompts,),
         "choice.boxes": (prompts, 4),

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from anypose.data import coco
 from anypose.data.sample import Sample
@@ -46,13 +46,15 @@ class Pointing(Recipe):
             `people`; or None.
         yolox, tinypose: published weights to start from; None starts from nothing.
         words: folder with words.safetensors and tokenizer.json (experiments/words.py).
+        detector: YOLOX-Nano as published: what it sees beside people is noted, and the first look is kept from
+            forgetting it; None asks nobody.
         weights: a safetensors file of the pointer to go on from, or None.
         model: options of `Pointer`.
         data: options of `PointingData`.
         judged: COCO keypoint file, and its folder, whose people are asked for by a click at every checkpoint; or None.
         learn: beginnings of the names of what is learned, such as "first.words"; everything if empty.
-        lr: peak learning rate of what is new; `lr_words` of the table of words, `lr_first`, `lr_second` of the
-            published trunks.
+        lr: peak learning rate of what is new; `lr_words` of the table of words, `lr_things` of what compares it with
+            the things in the picture, `lr_first`, `lr_second` of the published trunks.
         workers: processes that prepare batches; 0 prepares them between steps.
     """
 
@@ -76,6 +78,7 @@ class Pointing(Recipe):
         learn: tuple[str, ...] = (),
         lr: float = 8e-4,
         lr_words: float = 5e-3,
+        lr_things: float = 3e-3,
         lr_first: float = 1e-4,
         lr_second: float = 6e-5,
         workers: int = 1,
@@ -85,14 +88,17 @@ class Pointing(Recipe):
         pointer = Pointer(**(model or {}))
         table = load_file(Path(words) / "words.safetensors")
         pointer.first.words.table.data.copy_(table["table"].float())
-        pointer.first.things.copy_(table["things"].float())
+        pointer.first.things.vectors.copy_(table["things"].float())
         pointer.start_from(yolox, tinypose)
         if weights is not None:
-            missing, _ = pointer.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
-            print(f"new: {', '.join(missing) or 'nothing'}")
+            print(f"new: {', '.join(pointer.go_on_from(weights)) or 'nothing'}")
         for parameter_name, parameter in pointer.named_parameters():
             parameter.requires_grad_(not learn or parameter_name.startswith(learn))
-        super().__init__(model=pointer, groups=_groups(pointer, lr, lr_words, lr_first, lr_second))
+        super().__init__(model=pointer, groups=_groups(pointer, lr, lr_words, lr_things, lr_first, lr_second))
+        self._detector: Pointer | None = None
+        if detector is not None:
+            self._detector = Pointer(**{**(model or {}), "vocabulary": 2}).eval().requires_grad_(requires_grad=False)
+            self._detector.start_from(detector, None)
         samples = [s for s in coco.read(*people) if len(s.people)]
         samples += [s for s in coco.read(*synthetic) if len(s.people)] if synthetic else []
         others = list(coco.read(*athletes)) if athletes else []
@@ -120,6 +126,14 @@ class Pointing(Recipe):
         )
         return iter(loader)
 
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        device = next(self.model.parameters()).device
+        batch = batch.to(device)
+        if self._detector is not None:
+            with torch.no_grad():
+                batch = batch._replace(things=self._detector.to(device).first.detect(batch.pictures).things)
+        return super().losses(batch)
+
     def judge(self) -> dict[str, float]:
         if not self._judged:
             return {}
@@ -142,15 +156,18 @@ class Pointing(Recipe):
         return Predictor("promptable/pointer", engine, self._data.tokenizer_file)
 
 
-def _groups(model: Pointer, lr: float, lr_words: float, lr_first: float, lr_second: float) -> list[dict[str, Any]]:
+def _groups(
+    model: Pointer, lr: float, lr_words: float, lr_things: float, lr_first: float, lr_second: float
+) -> list[dict[str, Any]]:
     first, second = model.first, model.second
-    trunks: list[tuple[float, list[nn.Module]]] = [
+    parts: list[tuple[float, list[nn.Module]]] = [
+        (lr_things, [first.things]),
         (lr_first, [first.trunk, first.neck, first.heads]),
         (lr_second, [second.trunk, second.heatmaps]),
     ]
     groups = []
     taken: set[int] = set()
-    for peak, modules in trunks:
+    for peak, modules in parts:
         own = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
         taken |= {id(parameter) for parameter in own}
         groups.append({"params": own, "lr": peak})

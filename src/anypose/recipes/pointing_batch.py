@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from anypose.data.composing import HIDDEN, VISIBLE, View
+from anypose.data.things import COCO_THINGS
 from anypose.models.promptable.pointer.first_look import MASK_STRIDE, NOTHING, Prompts
 from anypose.models.promptable.pointer.losses import NOBODY, OUTSIDE, Batch
 
@@ -52,6 +53,8 @@ class Parts:
         self.crop_person: list[int] = []
         self.crop_mask_known: list[bool] = []
         self.hint_known: list[bool] = []
+        self.captions: list[Asked] = []
+        self.captions_name: list[np.ndarray] = []
 
     def add_picture(self, view: View, scale: float) -> int:
         """Returns the number of the first of the view's people."""
@@ -109,6 +112,11 @@ class Parts:
         self.crop_mask_known.append(mask is not None)
         self.hint_known.append(number != NOBODY and rng.random() < 0.8)
 
+    def add_caption(self, words: Sequence[int], names: Set[str]) -> None:
+        """What somebody said of any picture, and the kinds of things it names."""
+        self.captions.append(Asked(NOBODY, words=words))
+        self.captions_name.append(np.array([thing in names for thing in COCO_THINGS]))
+
     def batch(self, sigmas: torch.Tensor) -> Batch:
         cells = (self.canvas[0] // MASK_STRIDE, self.canvas[1] // MASK_STRIDE)
         # Without crops the first look is trained alone.
@@ -142,6 +150,9 @@ class Parts:
             crop_mask_known=torch.tensor(self.crop_mask_known, dtype=torch.bool),
             hint_known=torch.tensor(self.hint_known, dtype=torch.bool),
             sigmas=sigmas,
+            captions=_prompts(self.captions).words,
+            captions_name=rows(self.captions_name, len(COCO_THINGS)),
+            things=torch.zeros(len(self.pictures), 0, len(COCO_THINGS)),
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,43 +15,13 @@ from tokenizers import Tokenizer
 from anypose.data.composing import View, beside, pasted
 from anypose.data.describe import Observations, describe, describe_nobody, mirror_words, observe
 from anypose.data.sample import Sample
-from anypose.data.things import COCO_THINGS
+from anypose.data.things import COCO_THINGS, things_in
 from anypose.models.promptable.pointer.first_look import NEGATIVE, POSITIVE, STROKE
 from anypose.models.promptable.pointer.losses import NOBODY, Batch
 from anypose.recipes.pointing_batch import WORDS, Asked, Parts, jittered
 from anypose.recipes.strokes import point_on, scribble_on
 
-# What people say for a class whose own name they seldom write.
-_SAID = {
-    "skis": ("ski",),
-    "tennis racket": ("tennis", "racket", "racquet"),
-    "baseball bat": ("baseball", "bat "),
-    "baseball glove": ("baseball", "glove"),
-    "sports ball": ("ball",),
-    "cell phone": ("cell phone", "cellphone", "phone"),
-    "motorcycle": ("motorcycle", "motor bike", "motorbike"),
-    "bicycle": ("bicycle", "bike"),
-    "surfboard": ("surf",),
-    "skateboard": ("skate",),
-    "snowboard": ("snowboard",),
-    "frisbee": ("frisbee", "disc"),
-    "couch": ("couch", "sofa"),
-    "tv": ("tv", "television"),
-    "remote": ("remote", "wii", "controller"),
-    "car": ("car ", "cars "),
-    "tie": ("tie ", "ties "),
-    "bus": ("bus ", "buses "),
-    "cat": ("cat ", "cats "),
-    "cup": ("cup ", "cups "),
-    "bear": ("bear", "teddy"),
-    "orange": ("oranges ",),  # else a colour
-    "mouse": ("mouse ",),
-    "train": ("train ", "trains "),
-    "cow": ("cow ", "cows ", "cattle "),
-    "bed": ("bed ", "beds "),
-    "boat": ("boat", "ship"),
-}
-
+CAPTIONS = 24  # of a batch, of any picture: what do they name?
 LYING, UPRIGHT = (320, 416), (416, 320)  # two shapes alone: every new shape costs a CPU seconds
 
 
@@ -184,6 +153,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         # Captions of other pictures by the things they name: false where none of these is seen.
         named = [(caption, things_in(caption)) for i in self.alone for caption in photographs.samples[i].captions]
         self.captions = [(caption, things) for caption, things in named if things]
+        self.said = [caption for sample in photographs.samples for caption in sample.captions]
         self._tokenizer: Tokenizer | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -208,6 +178,9 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             view = source.view(int(rng.integers(len(source))))
             view = view.mirrored() if rng.random() < 0.5 else view
             parts.add_crop(view, 0, NOBODY, None, rng)
+        chosen = rng.choice(len(self.said), CAPTIONS) if self.said and self.prompts_each else ()
+        for caption in (self.said[int(i)] for i in chosen):
+            parts.add_caption(self._ids(caption), things_in(caption))
         return parts.batch(self._sigmas())
 
     def _sigmas(self) -> torch.Tensor:
@@ -239,14 +212,17 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
             view = self.photographs.view(int(chosen[0]))
             for other in chosen[1:]:
                 view = beside(view, self.photographs.view(int(other)))
-            return view, sentences_about(view, rng, 4)
+            return view, self._told(view, rng)
         index = int(pool[rng.integers(len(pool))])
         view = self.photographs.view(index)
         if rng.random() < self.paste and self.donors:
             made = self.with_somebody(view, rng)
             if made is not None:
-                return made, sentences_about(made, rng, 4)
-        return view, self.photographs.sentences(index)
+                return made, self._told(made, rng)
+        return view, self.photographs.sentences(index) if self.prompts_each else []
+
+    def _told(self, view: View, rng: Generator) -> list[list[str]]:
+        return sentences_about(view, rng, 4) if self.prompts_each else []
 
     def with_somebody(self, view: View, rng: Generator) -> View | None:
         """The view with a person of another picture pasted in; None where there is no place."""
@@ -262,7 +238,7 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
 
     def _ask(self, view: View, sentences: list[list[str]], rng: Generator) -> Asked | None:
         """A prompt about somebody, or about nobody."""
-        if rng.random() < 0.17 or not len(view.boxes):
+        if rng.random() < 0.2 or not len(view.boxes):
             return self._ask_nobody(view, rng)
         person = int(rng.integers(len(view.boxes)))
         kind = rng.choice(["point", "scribble", "box", "text", "both"], p=[0.27, 0.14, 0.07, 0.44, 0.08])
@@ -335,13 +311,6 @@ class PointingData(torch.utils.data.IterableDataset[Batch]):
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
         return self._tokenizer.encode(text).ids[:WORDS]
-
-
-def things_in(caption: str) -> frozenset[str]:
-    """The kinds of things that a caption names."""
-    words = f" {' '.join(re.findall(r'[a-z]+', caption.lower()))} "
-    # "skis" is named by "ski", "tennis racket" by "tennis", "motorcycle" by "motorcycles".
-    return frozenset(name for name in COCO_THINGS if any(f" {word}" in words for word in _SAID.get(name, (name,))))
 
 
 def varied(view: View, sentences: list[list[str]], rng: Generator) -> tuple[View, list[list[str]]]:

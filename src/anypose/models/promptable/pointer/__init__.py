@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anypose.models.promptable.pointer.first_look import Candidates, Choice, FirstLook, Prompts
@@ -94,6 +95,21 @@ class Pointer(nn.Module):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Every term of the training loss, weighted; their sum is minimised."""
         return pointer_losses(self, batch)
+
+    def go_on_from(self, file: Path | str) -> tuple[str, ...]:
+        """Takes what a safetensors file of the pointer holds; gives the parts, as in "second.outline", that it lacks.
+
+        Raises:
+            ValueError: the file holds what this pointer has not, or in another shape.
+        """
+        kept = {name: value.float() for name, value in load_file(file).items()}
+        try:
+            missing, spare = self.load_state_dict(kept, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"{file} is of another pointer: {error}") from error
+        if spare:
+            raise ValueError(f"{file} is of another pointer: it has {spare[0]}, which this one has not")
+        return tuple(sorted({".".join(name.split(".")[:2]) for name in missing}))
 
     @torch.no_grad()
     def start_from(self, yolox: Path | str | None, tinypose: Path | str | None) -> None:

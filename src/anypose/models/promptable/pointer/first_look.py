@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anypose.models.promptable.pointer.attention import Layer
+from anypose.models.promptable.pointer.things import Things
 from anypose.models.promptable.pointer.words import PAD, Words
 from anypose.nn.csp_darknet import STRIDES, CSPDarknet, DetectionHead, PathAggregation
 from anypose.ops import boxes as box_ops
@@ -35,6 +36,17 @@ class Candidates(NamedTuple):
     masks: Tensor  # B K H/8 W/8, logits
     mask_features: Tensor  # B M H/8 W/8
     refined: Tensor  # B K 4, better boxes, letterbox pixels
+    seen: Tensor  # B 79, probability that each kind of thing is in the picture
+
+
+class Detected(NamedTuple):
+    """What the detector says of B pictures; n cells of all levels, fine to coarse."""
+
+    maps: tuple[Tensor, ...]  # B D h w of strides 8, 16, 32
+    boxes: Tensor  # B n 4, letterbox pixels
+    person: Tensor  # B n, logit
+    cells: Tensor  # B n C, features
+    things: Tensor  # B n 79, probability of each kind of other thing
 
 
 class Prompts(NamedTuple):
@@ -65,8 +77,6 @@ class FirstLook(nn.Module):
     vocabulary, vector: of the table of words.
     """
 
-    things: Tensor
-
     def __init__(
         self,
         *,
@@ -94,7 +104,7 @@ class FirstLook(nn.Module):
         )
         self.cell_norm = nn.LayerNorm(2 * head)
         self.filters = nn.Linear(2 * head, _filter_count(mask_features))
-        self.register_buffer("things", torch.zeros(79, vector))  # word vectors of what is not a person
+        self.things = Things(vector=vector, width=width)
         looks = len(_BANDS) * (4 * trunk_width + 3)
         self.look_norm = nn.GroupNorm(1, 4 * trunk_width)
         self.enter_cells = nn.Linear(2 * head, width)
@@ -133,12 +143,19 @@ class FirstLook(nn.Module):
             pictures: (B, 3, H, W), RGB from 0 to 255, letterboxed at the top left.
             sizes: (B, 2), height and width of the picture inside the letterbox, in letterbox pixels.
         """
+        return self.propose(self.detect(pictures), pictures, sizes)
+
+    def detect(self, pictures: Tensor) -> Detected:
+        """People and other things in every cell of (B, 3, H, W), RGB from 0 to 255."""
         maps = self.neck(self.trunk(pictures / 255))
         decoded = [_decode_level(head(level), stride) for head, level, stride in zip(self.heads, maps, STRIDES)]
-        boxes, person, cells, others = (torch.cat(parts, 1) for parts in zip(*decoded))
-        boxes, scores, cells, keep = self._propose(boxes, person, cells)
-        things, thing_boxes = _strongest_things(others, torch.cat([d[0] for d in decoded], 1))
-        fine, middle = maps[0], maps[1]
+        return Detected(tuple(maps), *(torch.cat(parts, 1) for parts in zip(*decoded)))
+
+    def propose(self, found: Detected, pictures: Tensor, sizes: Tensor) -> Candidates:
+        """The candidates among what was detected; pictures and sizes as `encode` takes them."""
+        boxes, scores, cells, keep = self._propose(found.boxes, found.person, found.cells)
+        things, thing_boxes = _strongest_things(found.things, found.boxes)
+        fine, middle = found.maps[0], found.maps[1]
         x = self.mask_fine(fine) + F.interpolate(self.mask_middle(middle), scale_factor=2.0)
         mask_features = self.mask_merge(x)  # B M H/8 W/8
         masks = self.masks(boxes, cells, mask_features)
@@ -149,14 +166,15 @@ class FirstLook(nn.Module):
             self.enter_cells(self.cell_norm(cells))
             + self.enter_looks(looks)
             + self.enter_place(place)
-            + self.enter_things(_things_near(boxes.detach(), thing_boxes.detach(), things) @ self.things)
+            + self.enter_things(_things_near(boxes.detach(), thing_boxes.detach(), things) @ self.things.vectors)
         )
         for layer in self.person_layers:
             tokens = layer(tokens, keep)
         refined = box_ops.refine(boxes, self.box(tokens))
         scores = torch.where(keep, scores + self.score(tokens)[..., 0], torch.full_like(scores, -1e4))
         place = self.placed(refined, scores, sizes)
-        return Candidates(boxes, scores, cells, place, tokens, masks, mask_features, refined)
+        seen = self.things.seen(found.things)
+        return Candidates(boxes, scores, cells, place, tokens, masks, mask_features, refined, seen)
 
     def placed(self, refined: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
         """Places once more (B, K, 57), now that boxes and scores are better: who is third hangs on all of them.
@@ -242,7 +260,9 @@ class FirstLook(nn.Module):
         for layer in self.choice_layers:
             x = layer(x, everyone, tokens, memory_keep)
         matched = self.match(prompts.words, words, candidates.tokens, candidates.place, picture)
-        logits = self.choice(x)[..., 0] + F.pad(matched, (0, 1))
+        named = self.things.named(prompts.words, self.words.table, words)
+        lacking = self.things.lacking(named, candidates.seen[picture])  # P
+        logits = self.choice(x)[..., 0] + torch.cat((matched, lacking[:, None]), 1)
         return torch.where(everyone, logits, torch.full_like(logits, -1e4))
 
     def match(self, ids: Tensor, words: Tensor, tokens: Tensor, place: Tensor, picture: Tensor) -> Tensor:

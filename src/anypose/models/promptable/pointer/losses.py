@@ -47,6 +47,9 @@ class Batch(NamedTuple):
     crop_mask_known: Tensor  # N bool
     hint_known: Tensor  # N bool: whether the coarse mask is shown
     sigmas: Tensor  # K, COCO's per-keypoint constants
+    captions: Tensor  # C L int64, whatever anybody said of any picture
+    captions_name: Tensor  # C 79, the kinds of things they name
+    things: Tensor  # B n 79, what a detector sees in each cell; n is 0 where none was asked
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
@@ -62,13 +65,15 @@ def pointer_losses(model: Pointer, batch: Batch) -> dict[str, Tensor]:
     losses: dict[str, Tensor] = {}
     hints = batch.crops.new_zeros(len(batch.crops), batch.crops.shape[2] // STRIDE, batch.crops.shape[3] // STRIDE)
     if len(batch.pictures):
-        candidates = model.first.encode(batch.pictures, batch.sizes)
+        found = model.first.detect(batch.pictures)
+        candidates = model.first.propose(found, batch.pictures, batch.sizes)
+        losses |= _thing_losses(model, found.things, batch)
         overlap = _overlap(candidates.boxes.detach(), batch)
         losses |= _candidate_losses(candidates, overlap, batch)
         losses |= _choice_losses(model, candidates, overlap, batch)
-        hints, losses["boxed_mask"] = _hints(model, candidates, batch)
+        hints, losses["boxed_mask"] = hints_of(model, candidates, batch)
     if len(batch.crops):
-        losses |= _second_losses(model.second(batch.crops, hints), batch)
+        losses |= second_losses(model.second(batch.crops, hints), batch)
     return losses
 
 
@@ -137,7 +142,20 @@ def _choice_losses(model: Pointer, candidates: Candidates, overlap: Tensor, batc
     return {"choice": (loss * asked).sum() / asked.sum().clamp(min=1)}
 
 
-def _hints(model: Pointer, candidates: Candidates, batch: Batch) -> tuple[Tensor, Tensor]:
+def _thing_losses(model: Pointer, cells: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Which things words name, and which a detector would see: the trunk learns people and would forget the rest."""
+    losses: dict[str, Tensor] = {}
+    if len(batch.captions):
+        words = model.first.words(batch.captions)
+        named = model.first.things.named(batch.captions, model.first.words.table, words)
+        losses["named"] = F.binary_cross_entropy_with_logits(named, batch.captions_name, reduction="sum") / len(named)
+    if batch.things.shape[1]:
+        entropy = F.binary_cross_entropy(cells.clamp(1e-5, 1 - 1e-5), batch.things, reduction="sum")
+        losses["things"] = 0.03 * entropy / batch.things.sum().clamp(min=len(cells))
+    return losses
+
+
+def hints_of(model: Pointer, candidates: Candidates, batch: Batch) -> tuple[Tensor, Tensor]:
     """The coarse masks that the crops are shown, and what is wrong with them."""
     person = batch.crop_person.clamp(min=0)
     size = (batch.crops.shape[2], batch.crops.shape[3])
@@ -165,7 +183,8 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return (cross + dice).mean()
 
 
-def _second_losses(seen: Seen, batch: Batch) -> dict[str, Tensor]:
+def second_losses(seen: Seen, batch: Batch) -> dict[str, Tensor]:
+    """The second look's terms, weighted."""
     labelled = (batch.known == VISIBLE) | (batch.known == HIDDEN)  # N K
     truth = heatmaps.encode(batch.keypoints, (seen.heatmaps.shape[2], seen.heatmaps.shape[3]), stride=STRIDE)
     error = (seen.heatmaps - truth).square().mean((2, 3))

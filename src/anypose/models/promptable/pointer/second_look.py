@@ -47,11 +47,7 @@ class SecondLook(nn.Module):
         self.trunk = LiteHRNet(channels=channels, modules=modules, stem=stem, inputs=4)
         width = channels[0]
         self.heatmaps = nn.Conv2d(width, keypoints, 1)
-        self.mask_coarse = nn.Conv2d(width, 24, 1)
-        self.mask_fine = nn.Conv2d(stem, 24, 1)
-        self.mask = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(24, 24, 3, 1, 1, groups=24), nn.Conv2d(24, 24, 1), nn.ReLU(), nn.Conv2d(24, 1, 1)
-        )
+        self.outline = Outline(width + 1 + keypoints, stem)
         self.names = nn.Parameter(torch.zeros(keypoints, 16))
         self.judge = nn.Sequential(nn.Linear(width + 16 + 3, 48), nn.GELU(), nn.Linear(48, 4))
         self.quality = nn.Linear(1, 1)
@@ -67,11 +63,27 @@ class SecondLook(nn.Module):
         hint = F.interpolate(hint, scale_factor=float(STRIDE), mode="bilinear", align_corners=False)
         half, x = self.trunk(torch.cat(((crops - self.mean) / self.scale, hint), 1))
         maps = self.heatmaps(x)  # N K H/4 W/4
-        fine = F.interpolate(self.mask_coarse(x), scale_factor=2.0, mode="bilinear", align_corners=False)
-        masks = self.mask(fine + self.mask_fine(half))[:, 0]
+        # A trunk that masks teach too forgets keypoints (docs/pointer.md): they read what it sees and leave it alone.
+        seen = torch.cat((x, F.avg_pool2d(hint, STRIDE), maps), 1)
+        masks = self.outline(seen.detach(), half.detach())
         keypoints, peak = heatmaps.decode(maps.detach(), stride=STRIDE)
         confidence, state, quality = self._judge(x, maps.detach(), keypoints, peak, masks.detach())
         return Seen(maps, keypoints, confidence, state, masks, quality)
+
+    def heatmaps_both_ways(self, crops: Tensor, coarse: Tensor, mirror: Tensor) -> Tensor:
+        """Mean of the heat maps (N, K, H/4, W/4) and of those of the mirrored crops, turned back.
+
+        Heat-map pixel p stands at crop pixel 4 p, so that a mirrored map comes back moved by one (UDP, Huang et al.,
+        CVPR 2020, section 3).
+
+        Args:
+            crops, coarse: as `forward` takes them.
+            mirror: (K,) int64, the keypoint on the other side for each.
+        """
+        maps = self(crops, coarse).heatmaps
+        back = self(crops.flip(3), coarse.flip(2)).heatmaps.flip(3)[:, mirror]
+        back = torch.cat((back[..., :1], back[..., :-1]), 3)
+        return (maps + back) / 2
 
     def _judge(
         self, x: Tensor, maps: Tensor, keypoints: Tensor, peak: Tensor, masks: Tensor
@@ -92,6 +104,52 @@ class SecondLook(nn.Module):
         strength = (peak * clear).sum(1, keepdim=True) / clear.sum(1, keepdim=True).clamp(min=1)  # N 1
         quality = self.quality(strength)[:, 0]
         return confidence, said[..., 1:], quality
+
+
+class Outline(nn.Module):
+    """The person's mask from the trunk's features, the coarse mask and where the keypoints seem to be.
+
+    Args:
+        inputs: channels at stride 4.
+        stem: channels at stride 2.
+        width: channels at stride 4; 4/3 of them at stride 8, half of them at stride 2.
+
+    forward: (N, inputs, H/4, W/4) and (N, stem, H/2, W/2) to logits (N, H/2, W/2).
+    """
+
+    def __init__(self, inputs: int, stem: int, *, width: int = 48) -> None:
+        super().__init__()
+        wide, narrow = width * 4 // 3, width // 2
+        self.enter = nn.Conv2d(inputs, width, 1)
+        self.descend = nn.Conv2d(width, wide, 1)
+        self.around = nn.Sequential(Widen(wide), Widen(wide))
+        self.ascend = nn.Conv2d(wide, width, 1)
+        self.near = nn.Sequential(Widen(width), Widen(width))
+        self.coarse = nn.Conv2d(width, narrow, 1)
+        self.fine = nn.Conv2d(stem, narrow, 1)
+        self.edge = nn.Sequential(nn.ReLU(), Widen(narrow, 3), Widen(narrow, 3), nn.Conv2d(narrow, 1, 1))
+
+    def forward(self, x: Tensor, half: Tensor) -> Tensor:
+        x = F.relu(self.enter(x))  # N D H/4 W/4
+        around = self.around(F.relu(self.descend(F.avg_pool2d(x, 2))))  # N 4D/3 H/8 W/8
+        x = self.near(x + _twice(self.ascend(around)))
+        return self.edge(_twice(self.coarse(x)) + self.fine(half))[:, 0]
+
+
+class Widen(nn.Module):
+    """What is around, added: a depthwise convolution, one across channels, ReLU."""
+
+    def __init__(self, width: int, size: int = 5) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, size, 1, size // 2, groups=width)
+        self.across = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.across(self.depthwise(x)))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def sample_coarse(masks: Tensor, crop_to_picture: Tensor, size: tuple[int, int]) -> Tensor:
