@@ -49,6 +49,7 @@ def evaluate(
     sentence made from the labels that is true of this person alone. Figures of prompts are over people with
     labelled keypoints; a difference inside the intervals is not an improvement.
 
+    Where DATA.json has CrowdPose's crowd indices, its figures come with those of the easy, medium and hard pictures.
     With --protocol DATA.json is a RefHuman file, asked by its own captions, points and scribbles.
 
     Exit code: 0 when all is well; 2 when the input is wrong or a picture could not be opened (the others
@@ -78,7 +79,7 @@ def evaluate(
     _refuse_inputs(json, [data, *(sample.path for sample in samples)])
     system = load_system(model, threads, weights)
 
-    from anypose.evaluation import examine, figures_of
+    from anypose.evaluation import crowd_figures, examine, figures_of
     from anypose.evaluation.bootstrap import RESAMPLES
 
     with progress(len(samples)) as advance:
@@ -86,6 +87,8 @@ def evaluate(
     if not exam.samples:
         stop(f"none of the {len(samples)} pictures in {images} could be opened; the first: {exam.faults[0]}")
     figures = figures_of(exam)
+    if any(sample.crowd_index is not None for sample in exam.samples):
+        figures["crowd"] = crowd_figures(exam)
     _show(figures, f"{model} on {data.name}, {len(exam.samples)} pictures")
     about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
     if json is not None:
@@ -119,13 +122,15 @@ def _kinds(prompts: str) -> list[str]:
 
 
 def _samples(data: Path, images: Path) -> list[Sample]:
-    from anypose.data.coco import read
+    from anypose.data import coco, crowdpose
     from anypose.data.sample import DataError
 
     if not images.is_dir():
         stop(f"--images {images} is {'a file, not a folder' if images.exists() else 'not there'}")
     try:
-        samples = read(data, images, _skeleton(data))
+        content = coco.load(data)
+        reader = crowdpose if crowdpose.is_crowdpose(content) else coco
+        samples = reader.read(data, images, _skeleton(content))
     except DataError as error:
         if len(error.faults) > 1:
             stop(f"{data} has {len(error.faults)} faults; the first: {error.faults[0]}")
@@ -147,18 +152,15 @@ def _refuse_inputs(json: Path | None, inputs: list[Path]) -> None:
         stop(f"--json {json}: {getattr(error, 'strerror', None) or error}")
 
 
-def _skeleton(data: Path) -> Skeleton:
-    """The skeleton whose keypoints the file names; COCO's where that cannot be told and `read` says why."""
-    import json
-
-    from anypose.skeleton import COCO17, SKELETONS
+def _skeleton(content: dict[str, Any]) -> Skeleton:
+    """The skeleton of the keypoints that the file names; COCO's where that cannot be told and `read` says why."""
+    from anypose.skeleton import COCO17, Skeleton
 
     try:
-        categories = json.loads(data.read_bytes())["categories"]
-        named = [tuple(category["keypoints"]) for category in categories if category.get("name") == "person"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        named = [category for category in content["categories"] if category.get("keypoints")]
+        return Skeleton.from_category(next((c for c in named if c.get("name") == "person"), named[0]))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return COCO17
-    return next((skeleton for skeleton in SKELETONS.values() if skeleton.keypoints in named), COCO17)
 
 
 def load_system(model: str, threads: int | None, weights: Path | None) -> Any:
