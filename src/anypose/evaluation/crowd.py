@@ -58,7 +58,7 @@ def crowd_precision(
 
 def _unseen(people: People) -> NDArray[np.bool_]:
     """(N,) who has no visible keypoint."""
-    return np.asarray(people.state[..., 0] <= 0).all(axis=1)
+    return people.state[..., 0].sum(axis=1) == 0
 
 
 def part_of(crowd_index: float, bounds: Bounds = PAPER) -> str:
