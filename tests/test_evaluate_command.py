@@ -122,8 +122,8 @@ def test_a_file_of_crowdpose(folder: Path) -> None:
     out = folder / "figures.json"
     result = evaluated(folder, "--prompts", "box,everyone", "--json", str(out), data="crowd.json")
     assert result.exit_code == 0, result.stderr
-    assert "CrowdPose, % (1 easy, 2 medium, 0 hard pictures" in result.stdout
-    assert "everyone: AP" in result.stdout
+    assert "CrowdPose, %; 1 easy, 2 medium, 0 hard pictures" in result.stdout
+    assert "  everyone: AP 100.0, AP50 100.0, AP75 100.0, easy 100.0, medium 100.0, hard -" in result.stdout
     crowd = json.loads(out.read_text())["crowd"]
     assert crowd["pictures"] == {"easy": 1, "medium": 2, "hard": 0}
     for kind in ("box", "everyone"):

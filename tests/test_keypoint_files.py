@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from anypose.data import coco, crowdpose, cvat
 from anypose.data.sample import DataError, DataWarning
 from anypose.data.xml_elements import parse
 from anypose.skeleton import COCO17, CROWDPOSE14, HOCKEY15, Skeleton
+from conftest import ROOT
 
 WIDTH, HEIGHT = 96, 64
 
@@ -333,3 +335,33 @@ def test_elements_know_their_line(folder: Path) -> None:
     assert root.find("meta", "job", "name") is None
     (found,) = root.all("image")
     assert [point.line for point in found.children[0].all("points")] == [5, 6, 7]
+
+
+# docs/keypoint_files.md
+
+
+def test_the_page_about_keypoint_files_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines of Python run after each other, and its file is the skeleton that they make."""
+    text = (ROOT / "docs" / "keypoint_files.md").read_text()
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(frames / "a.jpg")
+    for name, skeleton in (("hockey", HOCKEY15), ("crowdpose", CROWDPOSE14)):
+        names = list(skeleton.keypoints)
+        path = coco_file(tmp_path, names, annotation(names), category="person", crowdIndex=0.05)
+        path.rename(tmp_path / f"{name}.json")
+    xml_file(tmp_path, image(SKELETON.replace("stick_tip", "stick_toe")))
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block, space)
+    assert space["result"].mean == 1
+    assert space["as_they_are"][0].people.skeleton == HOCKEY15
+    (record,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "tennis.json").write_text(record)
+    assert Skeleton.load(tmp_path / "tennis.json") == space["TENNIS19"]
+    with pytest.raises(ValueError, match="did") as caught:
+        COCO17.extended("tennis19", ["racket_grip"], [("left_wirst", "racket_grip")])
+    assert str(caught.value) in " ".join(text.split())

@@ -100,17 +100,16 @@ def _both(found: Sequence[People], truth: Sequence[People], indices: Sequence[fl
 
 def crowd_notes(crowd: dict[str, Any]) -> list[str]:
     """CrowdPose's figures in lines of text."""
-    counts = crowd["pictures"]
-    lines = [
-        f"CrowdPose, % ({', '.join(f'{counts[part]} {part}' for part in PARTS)} pictures, by crowd index below 0.1, "
-        "up to 0.8, above):"
-    ]
+    counts = ", ".join(f"{crowd['pictures'][part]} {part}" for part in PARTS)
+    lines = [f"CrowdPose, %; {counts} pictures by crowd index below 0.1, up to 0.8 and above:"]
     for kind in ("box", "everyone"):
         if kind in crowd:
             part = crowd[kind]
-            said = ", ".join(f"{name} {_percent(part[name])}" for name in ("AP", "AP50", "AP75", *PARTS))
+            lines.append(
+                f"  {kind}: " + ", ".join(f"{name} {_percent(part[name])}" for name in ("AP", "AP50", "AP75", *PARTS))
+            )
             program = ", ".join(f"{name} {_percent(part['by_program'][name])}" for name in PARTS)
-            lines.append(f"  {kind}: {said}; divided at 0.2 and 0.8, as the authors' program does: {program}")
+            lines.append(f"    divided at 0.2 and 0.8, as the authors' program does: {program}")
     return lines
 
 
