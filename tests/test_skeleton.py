@@ -200,6 +200,8 @@ def test_players_hold_sticks() -> None:
     assert HOCKEY15.keypoints[12:] == HOCKEY15.extensions
     assert [here for _, here in HOCKEY15.map_to(LACROSSE14)][12:] == [12, None]
     assert HOCKEY15.mirror.tolist()[12:] == [12, 13, 14]
+    goalie = HOCKEY15.extended("goalie16", ["glove"], [("left_wrist", "glove")])
+    assert goalie.extensions == (*HOCKEY15.extensions, "glove")
 
 
 RACKET = {
