@@ -97,12 +97,12 @@ def test_the_skeleton_is_that_of_the_file(folder: Path) -> None:
     from anypose.skeleton import COCO17, CROWDPOSE14
 
     person = {"id": 1, "name": "person", "keypoints": list(CROWDPOSE14.keypoints)}
-    assert _skeleton({"categories": [{"id": 2, "name": "dog", "keypoints": ["tail"]}, person]}) == CROWDPOSE14
-    skier = _skeleton({"categories": [{"id": 1, "name": "skier", "keypoints": ["left_hip", "ski_tip"]}]})
+    assert _skeleton({"categories": [{"id": 2, "name": "dog", "keypoints": ["tail"]}, person]}, COCO17) == CROWDPOSE14
+    skier = _skeleton({"categories": [{"id": 1, "name": "skier", "keypoints": ["left_hip", "ski_tip"]}]}, COCO17)
     assert skier.keypoints == ("left_hip", "ski_tip")
     for categories in ([{"keypoints": 3}], [7], [], None):
-        assert _skeleton({"categories": categories}) == COCO17
-    assert _skeleton({}) == COCO17
+        assert _skeleton({"categories": categories}, COCO17) == COCO17
+    assert _skeleton({}, CROWDPOSE14) == CROWDPOSE14
 
 
 def test_a_file_of_crowdpose(folder: Path) -> None:

@@ -124,13 +124,14 @@ def _kinds(prompts: str) -> list[str]:
 def _samples(data: Path, images: Path) -> list[Sample]:
     from anypose.data import coco, crowdpose
     from anypose.data.sample import DataError
+    from anypose.skeleton import COCO17, CROWDPOSE14
 
     if not images.is_dir():
         stop(f"--images {images} is {'a file, not a folder' if images.exists() else 'not there'}")
     try:
         content = coco.load(data)
-        reader = crowdpose if crowdpose.is_crowdpose(content) else coco
-        samples = reader.read(data, images, _skeleton(content))
+        reader, usual = (crowdpose, CROWDPOSE14) if crowdpose.is_crowdpose(content) else (coco, COCO17)
+        samples = reader.read(data, images, _skeleton(content, usual))
     except DataError as error:
         if len(error.faults) > 1:
             stop(f"{data} has {len(error.faults)} faults; the first: {error.faults[0]}")
@@ -152,15 +153,15 @@ def _refuse_inputs(json: Path | None, inputs: list[Path]) -> None:
         stop(f"--json {json}: {getattr(error, 'strerror', None) or error}")
 
 
-def _skeleton(content: dict[str, Any]) -> Skeleton:
-    """The skeleton of the keypoints that the file names; COCO's where that cannot be told and `read` says why."""
-    from anypose.skeleton import COCO17, Skeleton
+def _skeleton(content: dict[str, Any], usual: Skeleton) -> Skeleton:
+    """The skeleton of the keypoints that the file names; the usual one where they are not told or are not sound."""
+    from anypose.skeleton import Skeleton
 
     try:
         named = [category for category in content["categories"] if category.get("keypoints")]
         return Skeleton.from_category(next((c for c in named if c.get("name") == "person"), named[0]))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return COCO17
+        return usual
 
 
 def load_system(model: str, threads: int | None, weights: Path | None) -> Any:

@@ -91,10 +91,14 @@ def read(
     if skeleton is None:
         skeleton = _named_in(root, label, xml_path)
     faults: list[str] = []
-    frames = list(_frames(root, images_dir, xml_path, faults))
     samples = []
     number = 1
-    for frame in frames:
+    listed: set[str] = set()
+    for frame in _frames(root, images_dir, xml_path, faults):
+        if frame.name in listed:
+            faults.append(f"picture {frame.name} is listed twice")
+            continue
+        listed.add(frame.name)
         persons, damaged = _persons(frame, skeleton, label, number, faults)
         number += len(persons)
         people = _people(persons, frame, skeleton, faults)
@@ -116,28 +120,30 @@ def plain(name: str) -> str:
 def _named_in(root: Element, label: str, path: Path) -> Skeleton:
     """A skeleton of the labels of keypoints that stand in the file, in its order."""
     names: dict[str, None] = {}
-    for owner in ("task", "project", "job"):
-        for said in (root.find("meta", owner, "labels") or Element("", {}, 0)).all("label"):
+    for kind in ("task", "project", "job"):
+        for said in (root.find("meta", kind, "labels") or Element("", {}, 0)).all("label"):
             name, parent = said.find("name"), said.find("parent")
             if name is not None and parent is not None and plain(parent.text) == plain(label):
                 names[plain(name.text)] = None
-    for shape in _every(root, "points"):
-        called = plain(shape.attributes.get("label", ""))
-        if called and called != plain(label):
-            names[called] = None
+    for shape, owner in _shapes(root):
+        if shape.tag == "skeleton" and _means(shape, owner, label):
+            named = shape.all("points")
+        elif shape.tag == "points" and not _means(shape, owner, label) and _group(shape, owner) is not None:
+            named = [owner or shape]
+        else:
+            continue
+        names |= {plain(one.attributes["label"]): None for one in named if "label" in one.attributes}
     if not names:
         raise DataError(f"{path} names no keypoints; say whose they are with a skeleton")
     return Skeleton.from_names(f"{plain(label)}{len(names)}", list(names))
 
 
-def _every(element: Element, tag: str) -> Iterator[Element]:
-    """The elements of a name at any depth."""
-    stack = [element]
-    while stack:
-        here = stack.pop()
-        if here.tag == tag:
-            yield here
-        stack.extend(reversed(here.children))
+def _shapes(root: Element) -> Iterator[tuple[Element, Element | None]]:
+    """Everything that is drawn, with its track or None."""
+    for image in root.all("image"):
+        yield from ((shape, None) for shape in image.children)
+    for track in root.all("track"):
+        yield from ((shape, track) for shape in track.children)
 
 
 # Pictures and frames
@@ -192,7 +198,7 @@ def _persons(frame: Frame, skeleton: Skeleton, label: str, first: int, faults: l
     alone = 0
     damaged = False
     for shape, track in frame.shapes:
-        group = (track or shape).attributes.get("group_id") or shape.attributes.get("group_id")
+        group = _group(shape, track)
         if not _matters(shape, track, group, skeleton, label):
             continue
         alone += group is None
@@ -201,8 +207,8 @@ def _persons(frame: Frame, skeleton: Skeleton, label: str, first: int, faults: l
             places, box = _read_shape(shape, track, group, skeleton, label)
             person = persons.get(key) or Person(shape.line, _number(track, first + len(persons)))
             twice = [name for name in places if name in person.places]
-            if twice:
-                raise FaultError(f"its group has {twice[0]!r} twice")
+            if twice or (box and person.box):
+                raise FaultError(f"its group has {repr(twice[0]) if twice else 'a box'} twice")
         except FaultError as fault:
             faults.append(f"{_called(shape, track)} in {frame.name}: {fault}")
             damaged = True
@@ -300,6 +306,11 @@ def _tight(person: Person, skeleton: Skeleton) -> tuple[float, float, float, flo
 def _called(shape: Element, track: Element | None) -> str:
     inside = "" if track is None else f" of track {track.attributes.get('id', '?')}"
     return f"line {shape.line}, <{shape.tag}>{inside}"
+
+
+def _group(shape: Element, track: Element | None) -> str | None:
+    """The number that what belongs together shares, or None."""
+    return (track or shape).attributes.get("group_id") or shape.attributes.get("group_id")
 
 
 def _means(shape: Element, track: Element | None, label: str) -> bool:

@@ -43,8 +43,8 @@ class Sample:
             False, a further detection is not a mistake.
         crowds: regions of people who are not labelled one by one (COCO's `iscrowd`), or None.
         person_captions: for each of the N people, a human-written sentence about it, or None.
-        crowd_index: how much the people of the picture lie over each other, from 0 to 1, where the data set says so
-            (CrowdPose's `crowdIndex`).
+        crowd_index: how much the people of the picture lie over each other, 0 for not at all, where the data set says
+            so (CrowdPose's `crowdIndex`).
     """
 
     name: str

@@ -1,8 +1,8 @@
 """CrowdPose's figures: average precision, also of easy, medium and hard pictures by their crowd index.
 
 Definitions: Li et al., CrowdPose, CVPR 2019, and the authors' program crowdposetools. It is COCO's average precision
-with the sigmas of its 14 keypoints, 0.53 of the box as the area (`anypose.data.crowdpose` reads it so), and people
-ignored of whom no keypoint is visible, however many are labelled as hidden.
+with the sigmas of its 14 keypoints and 0.53 of the box as the area (`anypose.data.crowdpose` reads it so). Whom nothing
+but head and neck is labelled of is ignored: the `num_keypoints` of the published files counts the other twelve.
 """
 
 import math
@@ -25,6 +25,8 @@ PAPER: Bounds = (0.1, math.nextafter(0.8, 1.0))
 # The authors' program, by which other papers' figures are made, calls more pictures easy.
 PROGRAM: Bounds = (0.2, 0.8)
 
+_UNCOUNTED = ("head", "neck")
+
 
 def crowd_precision(
     truth: Sequence[People],
@@ -46,19 +48,20 @@ def crowd_precision(
         raise ValueError(
             f"truth, found and crowd_indices are of {len(truth)}, {len(found)} and {len(crowd_indices)} pictures"
         )
-    unseen = [_unseen(people) for people in truth]
-    figures = average_precision(truth, found, ignored=unseen).figures
+    ignored = [_uncounted(people) for people in truth]
+    figures = average_precision(truth, found, ignored=ignored).figures
     out = {name: figures[name] for name in ("AP", "AP50", "AP75", "AR")}
     for part in PARTS:
         rows = [i for i, index in enumerate(crowd_indices) if index is not None and part_of(index, bounds) == part]
         labelled, answered = [truth[i] for i in rows], [found[i] for i in rows]
-        out[part] = average_precision(labelled, answered, ignored=[unseen[i] for i in rows]).figures["AP"]
+        out[part] = average_precision(labelled, answered, ignored=[ignored[i] for i in rows]).figures["AP"]
     return out
 
 
-def _unseen(people: People) -> NDArray[np.bool_]:
-    """(N,) who has no visible keypoint."""
-    return people.state[..., 0].sum(axis=1) == 0
+def _uncounted(people: People) -> NDArray[np.bool_]:
+    """(N,) of whom no keypoint is labelled that CrowdPose's files count."""
+    counted = [place for place, name in enumerate(people.skeleton.keypoints) if name not in _UNCOUNTED]
+    return people.confidence[:, counted].sum(axis=1) == 0
 
 
 def part_of(crowd_index: float, bounds: Bounds = PAPER) -> str:
