@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from anypose.data import coco
 from anypose.models.promptable.tokenclipose import VARIANTS, Batch, TokenCLIPose, start_from_lite
 from anypose.nn.lite_hrnet import ShuffleUnit, StridedShuffleUnit
-from anypose.recipes.reaching_data import Crowd, View, Views, around, cut, shrunk
+from anypose.recipes.reaching_data import Crowd, View, Views, cut, shrunk
 from anypose.recipes.recipe import Recipe
 from anypose.runtime.export import export
 from anypose.runtime.graph import Graph
 from anypose.runtime.onnx import OnnxEngine
-from anypose.skeleton import COCO17, Skeleton
+from anypose.skeleton import COCO17, SKELETONS, Skeleton
 
 TOGETHER = 16  # crops whose maps are computed at a time
 
@@ -33,7 +33,7 @@ class Reaching(Recipe):
         out: folder of the run.
         people: COCO keypoint file and the folder of its pictures.
         judged: another such, whose people are judged at every checkpoint; or None.
-        skeleton: of the keypoints.
+        skeleton: of the keypoints: one that is known here by its name, or a file that `Skeleton.load` reads.
         variant: of TokenCLIPose. model: options of it that differ.
         tinypose: PP-TinyPose as published, for the trunk of "lite-hrnet"; None starts from nothing.
         weights: a safetensors file of TokenCLIPose to go on from, or None.
@@ -53,7 +53,7 @@ class Reaching(Recipe):
         out: Path,
         people: tuple[str, str],
         judged: tuple[str, str] | None = None,
-        skeleton: Skeleton = COCO17,
+        skeleton: str = COCO17.name,
         variant: str = "lite",
         model: dict[str, Any] | None = None,
         tinypose: str | None = None,
@@ -67,7 +67,10 @@ class Reaching(Recipe):
         seed: int = 0,
     ) -> None:
         torch.manual_seed(seed)
-        ours = TokenCLIPose(**{**VARIANTS[variant], "skeleton": skeleton, **(model or {})})
+        if variant not in VARIANTS:
+            raise ValueError(f"there is no variant {variant!r} of TokenCLIPose; there are {', '.join(VARIANTS)}")
+        meant = SKELETONS[skeleton] if skeleton in SKELETONS else Skeleton.load(skeleton)
+        ours = TokenCLIPose(**{**VARIANTS[variant], "skeleton": meant, **(model or {})})
         ours.start_tokens()
         if tinypose is not None:
             start_from_lite(ours, tinypose)
@@ -76,8 +79,8 @@ class Reaching(Recipe):
         ours.backbone.requires_grad_(not kept)
         super().__init__(ours, _groups(ours, lr, lr_backbone))
         self._views, self._cut = Views(**(views or {})), cut_targets
-        self._crowd = Crowd(coco.read(*people, skeleton), ours.size)
-        self._judged = None if judged is None else Crowd(coco.read(*judged, skeleton), ours.size)
+        self._crowd = Crowd(coco.read(*people, meant), ours.size)
+        self._judged = None if judged is None else Crowd(coco.read(*judged, meant), ours.size)
         self._batch, self._seed = batch, seed
         self._kept = Kept.of(ours, self._crowd, self._views, kept, seed) if kept else None
 

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from anypose import affine as affines
+from anypose.boxed import MARGIN, around
 from anypose.data.sample import Sample
 from anypose.recipes.pointing_batch import warped
 
@@ -39,7 +40,7 @@ class Views:
         flip: share of views in a mirror; keypoints change places with their mirror pairs.
     """
 
-    margin: float = 1.25
+    margin: float = MARGIN
     beyond: float = 0.4
     half: float = 0.3
     scale: float = 0.15
@@ -111,14 +112,6 @@ class Crowd:
         places = affines.apply(affines.invert(to_picture), keypoints) / (width, height) - 0.5
         places = np.where(known[:, None] > 0, places, 0)  # where nothing is known files hold anything
         return View(crop, places.astype(np.float32), known)
-
-
-def around(box: NDArray[np.float64], size: tuple[int, int], margin: float) -> NDArray[np.float64]:
-    """What a crop of a box covers: grown to the crop's shape and by the margin."""
-    centre, sides = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 4)
-    height = max(sides[1], sides[0] * size[0] / size[1]) * margin
-    half = np.array([height * size[1] / size[0], height]) / 2
-    return np.concatenate((centre - half, centre + half))
 
 
 def shrunk(

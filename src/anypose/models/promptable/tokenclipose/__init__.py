@@ -32,7 +32,7 @@ from anypose.models.promptable.tokenclipose.text import (
 )
 from anypose.nn.flow import BASES, Base, RealNVP, rle_loss
 from anypose.ops.positions import logit, sine_places
-from anypose.skeleton import COCO17, Skeleton
+from anypose.skeleton import COCO17, SKELETONS, Skeleton
 
 __all__ = ["VARIANTS", "Answer", "Batch", "TokenCLIPose"]
 
@@ -100,8 +100,8 @@ class TokenCLIPose(nn.Module):
     "Stated" is the paper's; "inferred" is the most faithful reading where it is silent.
 
     Args:
-        skeleton: of the keypoints. Stated for hockey: 12 of a person and 3 of the stick.
-        extensions: how many of the last keypoints are not the person's. Stated: the coarse head does not know them.
+        skeleton: of the keypoints, or its name. Stated for hockey: HOCKEY15, 12 of a person and 3 of the stick. What
+            its `extensions` name the coarse head does not know (stated).
         names: what the keypoints are called in words; None takes the skeleton's names. Inferred.
         backbone: "hrnet-w48", "resnet-50" or "mspn-50" (stated), or "lite-hrnet", for CPUs (ours).
         trunk: options of the backbone.
@@ -139,8 +139,7 @@ class TokenCLIPose(nn.Module):
     def __init__(
         self,
         *,
-        skeleton: Skeleton = COCO17,
-        extensions: int = 0,
+        skeleton: Skeleton | str = COCO17,
         names: Sequence[str] | None = None,
         backbone: str = "hrnet-w48",
         trunk: Mapping[str, Any] | None = None,
@@ -165,18 +164,19 @@ class TokenCLIPose(nn.Module):
         _check_choice("text", text, ENCODERS)
         _check_choice("prompts", prompts, PROMPTS)
         _check_choice("base", base, BASES)
-        if not 0 <= extensions < len(skeleton):
-            raise ValueError(f"extensions is {extensions}, of {len(skeleton)} keypoints of {skeleton.name}")
+        if isinstance(skeleton, str):
+            _check_choice("skeleton", skeleton, list(SKELETONS))
+            skeleton = SKELETONS[skeleton]
         if size[0] % grid[0] or size[1] % grid[1]:
             raise ValueError(f"a grid of {grid} pixels does not divide crops of {size} (height, width)")
         if width % 4 or width % heads:
             raise ValueError(f"width is {width}; it has to be a multiple of 4 and of the {heads} heads")
-        self.skeleton, self.extensions, self.size = skeleton, extensions, (size[0], size[1])
+        self.skeleton, self.size = skeleton, (size[0], size[1])
         self.names = _named(names, skeleton)
         self.text, self.prompts, self.location, self.detach = text, prompts, location, detach
         self.base, self.double_counting = base, double_counting
         self.variant: str | None = None
-        people = len(skeleton) - extensions
+        people = len(skeleton) - len(skeleton.extensions)
         self.backbone = backbone_of(backbone, dict(trunk or {}))
         self.image = ImageTokens(self.backbone.channels, width, grid, patches=patches)
         self.coarse = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3 * people))
@@ -216,7 +216,7 @@ class TokenCLIPose(nn.Module):
             places = self.place(points.detach() if self.detach else points)
         else:
             places = image[:, :0]
-        keypoints = self.decoder(self.table.expand(len(image), -1, -1), image, places)  # B K D
+        keypoints = self.decoder(self.table.expand(image.shape[0], -1, -1), image, places)  # B K D
         return Answer(points, coarse_sigma, self.where(keypoints), self.spread(keypoints).sigmoid())
 
     def forward(self, crops: Tensor) -> Answer:
@@ -284,7 +284,6 @@ class TokenCLIPose(nn.Module):
         # Rows that stay get no gradient; the new ones may be trained.
         other.table.register_hook(lambda gradient: gradient * (1 - kept).to(gradient))
         other.names, other.skeleton = wanted, _skeleton(self.skeleton, self.names, wanted)
-        other.extensions = self.extensions - (len(self.names) - len(wanted))
         return other
 
     def _renamed(self, names: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
@@ -297,11 +296,12 @@ class TokenCLIPose(nn.Module):
                     raise ValueError(f"there is no keypoint {name!r} to rename; did you mean {near!r}?")
             names = [names.get(name, name) for name in self.names]
         wanted = tuple(checked(name) for name in names)
-        people = len(self.names) - self.extensions
+        extensions = len(self.skeleton.extensions)
+        people = len(self.names) - extensions
         if not people <= len(wanted) <= len(self.names):
             raise ValueError(
                 f"{len(wanted)} names for {len(self.names)} keypoints: give one for each; of the last "
-                f"{self.extensions}, which are not the person's, some may be left out"
+                f"{extensions}, which are not the person's, some may be left out"
             )
         twice = sorted({name for name in wanted if wanted.count(name) > 1})
         if twice:
@@ -311,7 +311,9 @@ class TokenCLIPose(nn.Module):
 
 def _check_choice(option: str, value: Any, known: Sequence[str]) -> None:
     if value not in known:
-        raise ValueError(f"there is no {option} {value!r}: it is {', '.join(map(repr, known))}")
+        near = difflib.get_close_matches(str(value), known, 1)
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"there is no {option} {value!r}: it is {', '.join(map(repr, known))}{advice}")
 
 
 def _named(names: Sequence[str] | None, skeleton: Skeleton) -> tuple[str, ...]:
@@ -338,6 +340,7 @@ def _skeleton(skeleton: Skeleton, before: Sequence[str], after: Sequence[str]) -
         mirror_pairs=tuple(pair for pair in skeleton.mirror_pairs if max(pair) < count),
         sigmas=skeleton.sigmas[:count],
         parents=None if parents is None or count < len(parents) else parents,
+        extensions=keypoints[len(skeleton) - len(skeleton.extensions) :],
     )
 
 

@@ -131,7 +131,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, keypoints: Tensor, image: Tensor, places: Tensor) -> Tensor:
-        registers = self.registers.expand(len(image), -1, -1)
+        registers = self.registers.expand(image.shape[0], -1, -1)
         for layer in self.layers:
             keypoints, image, places, registers = layer(keypoints, image, places, registers)
         return self.norm(keypoints)

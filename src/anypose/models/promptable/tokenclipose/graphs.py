@@ -27,12 +27,15 @@ class See(nn.Module):
 
 
 def graphs(model: TokenCLIPose) -> dict[str, Graph]:
-    """The one graph, "see", whose notes hold the skeleton.
+    """The one graph, "see", whose notes hold the skeleton and the (height, width) of a crop.
+
+    Raises ValueError for intention attention, which solves equations that ONNX has no operator for.
+    
 
     Raises ValueError for what ONNX has no operators for.
     """
     model = model.eval()
     crops = torch.randint(0, 256, (2, *model.size, 3), dtype=torch.uint8)
-    notes = {"skeleton": json.dumps(model.skeleton.to_dict())}
+    notes = {"skeleton": json.dumps(model.skeleton.to_dict()), "size": json.dumps(model.size)}
     outputs = ("keypoints", "confidence", "scores")
     return {"see": Graph(See(model), {"crops": crops}, outputs, {"crops": {0: "people"}}, notes=notes)}
