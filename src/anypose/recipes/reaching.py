@@ -37,6 +37,7 @@ class Reaching(Recipe):
         variant: of TokenCLIPose. model: options of it that differ.
         tinypose: PP-TinyPose as published, for the trunk of "lite-hrnet"; None starts from nothing.
         weights: a safetensors file of TokenCLIPose to go on from, or None.
+        least: labelled keypoints that a person needs to be shown.
         views: options of `Views`.
         kept: 0 shows everybody anew each time and the backbone learns on; else so many views of each person are
             passed through the backbone once, their maps are kept in memory and the backbone stays as it is.
@@ -58,6 +59,7 @@ class Reaching(Recipe):
         model: dict[str, Any] | None = None,
         tinypose: str | None = None,
         weights: str | None = None,
+        least: int = 6,
         views: dict[str, Any] | None = None,
         kept: int = 0,
         cut_targets: bool = False,
@@ -79,8 +81,8 @@ class Reaching(Recipe):
         ours.backbone.requires_grad_(not kept)
         super().__init__(ours, _groups(ours, lr, lr_backbone))
         self._views, self._cut = Views(**(views or {})), cut_targets
-        self._crowd = Crowd(coco.read(*people, meant), ours.size)
-        self._judged = None if judged is None else Crowd(coco.read(*judged, meant), ours.size)
+        self._crowd = Crowd(coco.read(*people, meant), ours.size, least)
+        self._judged = None if judged is None else Crowd(coco.read(*judged, meant), ours.size, least)
         self._batch, self._seed = batch, seed
         self._kept = Kept.of(ours, self._crowd, self._views, kept, seed) if kept else None
 
@@ -209,7 +211,7 @@ def trials(crowd: Crowd, seed: int = 0) -> list[Trial]:
 
 
 def pck(found: NDArray[np.float32], judged: Sequence[Trial], share: float = 0.2) -> dict[str, float]:
-    """Share of known keypoints that `found` (N, K, 2) has right to `share` of a person's diagonal, outside and inside."""
+    """Share of known keypoints that `found` (N, K, 2) has right to a `share` of the diagonal, outside and inside."""
     right: dict[str, list[NDArray[np.bool_]]] = {"outside": [], "inside": []}
     for places, (view, diagonal, extent) in zip(found, judged):
         near = np.linalg.norm((places - view.keypoints) * extent, axis=1) <= share * diagonal

@@ -88,7 +88,9 @@ class Crowd:
             region = shrunk(box, keypoints, known, rng, self.size)
         if region is None:
             box = half_body(box, keypoints, known, rng) if rng.random() < views.half else box
-            region = around(box, self.size, views.margin * math.exp(float(np.clip(rng.normal(0, views.scale), -0.4, 0.4))))
+            region = around(
+                box, self.size, views.margin * math.exp(float(np.clip(rng.normal(0, views.scale), -0.4, 0.4)))
+            )
         turn = float(np.clip(rng.normal(0, views.turn), -45, 45)) if rng.random() < 0.5 else 0.0
         return self.shown(number, region, turn, rng.random() < views.flip)
 

@@ -47,8 +47,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "grid": (32, 32),
         "patches": True,
         "text": "words",
+        "prompts": "single",
         "width": 64,
-        "depth": 4,
+        "depth": 3,
         "heads": 4,
     },
     "tiny": {
@@ -212,10 +213,8 @@ class TokenCLIPose(nn.Module):
         x = (torch.arange(columns, device=fused.device) + 0.5) / columns
         cells = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1)
         image = (fused + sine_places(cells, fused.shape[-1])).flatten(1, 2)  # B N D
-        if self.place is not None:
-            places = self.place(points.detach() if self.detach else points)
-        else:
-            places = image[:, :0]
+        told = points.detach() if self.detach else points
+        places = image[:, :0] if self.place is None else self.place(told)
         keypoints = self.decoder(self.table.expand(image.shape[0], -1, -1), image, places)  # B K D
         return Answer(points, coarse_sigma, self.where(keypoints), self.spread(keypoints).sigmoid())
 
@@ -258,9 +257,7 @@ class TokenCLIPose(nn.Module):
         return tokens(encoder, names, (SINGLE,) if self.prompts == "single" else TEMPLATES)
 
     @torch.no_grad()
-    def with_keypoints(
-        self, names: Sequence[str] | Mapping[str, str], encoder: Encoder | None = None
-    ) -> TokenCLIPose:
+    def with_keypoints(self, names: Sequence[str] | Mapping[str, str], encoder: Encoder | None = None) -> TokenCLIPose:
         """A copy that finds what other names say: their tokens start anew, all else is frozen (paper section 4.3).
 
         Args:

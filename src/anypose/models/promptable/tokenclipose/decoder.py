@@ -79,7 +79,7 @@ class SelfLayer(nn.Module):
 
 
 class CrossLayer(nn.Module):
-    """Each kind of tokens asks its own; then keypoint tokens ask all the others (paper table 5; its inside inferred)."""
+    """Each kind of tokens asks its own; then keypoint tokens ask all the others (table 5; inside inferred)."""
 
     def __init__(self, width: int, heads: int, ratio: float, dropout: float, *, intention: bool, located: bool) -> None:
         super().__init__()

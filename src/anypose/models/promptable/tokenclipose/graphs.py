@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from anypose.models.promptable.tokenclipose import TokenCLIPose
+from anypose.models.promptable.tokenclipose.decoder import Attention
 from anypose.runtime.graph import Graph
 
 
@@ -29,11 +30,10 @@ class See(nn.Module):
 def graphs(model: TokenCLIPose) -> dict[str, Graph]:
     """The one graph, "see", whose notes hold the skeleton and the (height, width) of a crop.
 
-    Raises ValueError for intention attention, which solves equations that ONNX has no operator for.
-    
-
-    Raises ValueError for what ONNX has no operators for.
+    Raises ValueError for intention attention: ONNX has no operator that solves its equations.
     """
+    if any(isinstance(module, Attention) and module.ridge is not None for module in model.modules()):
+        raise ValueError("intention attention does not export: ONNX has no operator that solves its equations")
     model = model.eval()
     crops = torch.randint(0, 256, (2, *model.size, 3), dtype=torch.uint8)
     notes = {"skeleton": json.dumps(model.skeleton.to_dict()), "size": json.dumps(model.size)}

@@ -32,7 +32,9 @@ TEMPLATES = (
 )
 CLIP = "openai/clip-vit-base-patch32"
 # Words that stand in every phrase and tell nothing apart.
-_EMPTY = frozenset("a an the of in on at to which can be is with and by from , .".split())
+_EMPTY = frozenset(
+    ("a", "an", "the", "of", "in", "on", "at", "to", "which", "can", "be", "is", "with", "and", "by", "from", ",", ".")
+)
 
 
 class Encoder(Protocol):
@@ -151,7 +153,7 @@ def encoder_of(kind: str, width: int) -> Encoder:
         raise ValueError(f"there is no text encoder {kind!r}: it is {' or '.join(map(repr, ENCODERS))}")
     clip = ClipText.published()
     if clip.width != width:
-        raise ValueError(f'CLIP\'s vectors have {clip.width} numbers, the model\'s tokens {width}: take text="words"')
+        raise ValueError(f"CLIP's vectors have {clip.width} numbers, the model's tokens {width}: take text=\"words\"")
     return clip
 
 
