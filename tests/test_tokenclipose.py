@@ -89,8 +89,10 @@ def test_the_main_models_decoder_has_nearly_19_million_weights() -> None:
     assert sum(value.numel() for value in model.decoder.parameters()) == pytest.approx(18.9e6, rel=0.005)
 
 
-@pytest.mark.parametrize(("grid", "patches", "cells"), [((16, 16), False, (16, 12)), ((16, 12), True, (16, 16)),
-                                                       ((32, 32), True, (8, 6)), ((8, 8), False, (32, 24))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("grid", "patches", "cells"),
+    [((16, 16), False, (16, 12)), ((16, 12), True, (16, 16)), ((32, 32), True, (8, 6)), ((8, 8), False, (32, 24))],
+)
 def test_the_grid_is_a_setting(grid: tuple[int, int], patches: bool, cells: tuple[int, int]) -> None:
     model = tiny(size=(256, 192), grid=grid, patches=patches)
     with torch.no_grad():
