@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .predictor import Predictor
     from .runtime import Engine
 
 _HERE = Path(__file__).parent
@@ -38,6 +39,7 @@ def load(
     precision: str = "float32",
     device: str = "cpu",
     compiled: bool = False,
+    locator: str | Predictor | None = None,
     **options: Any,
 ) -> Any:
     """A system, ready to be used: a `Predictor`, or for "lifting/..." a `LiftingPredictor`.
@@ -52,6 +54,8 @@ def load(
             or "fastest", which picks among them.
         device: for "torch": "cpu" or "cuda".
         compiled: for "torch": whether `torch.compile` makes it faster; the first answer of each size takes minutes.
+        locator: of a system that answers about boxes: who finds the boxes of people meant by words, points or a
+            scribble, a name or a predictor; None takes "promptable/pointer".
         options: of the system's constructor, for "torch".
 
     Raises:
@@ -81,14 +85,14 @@ def load(
                 raise ValueError(f"exported graphs run with {what}={only!r}: for {given_one!r} take engine='torch'")
         if options:
             raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
-        return _onnx_predictor(system, given, home, threads)
+        return _onnx_predictor(system, given, home, threads, locator)
     file = home / "model.safetensors" if weights is None else given
     model = create(name, file, **options)
     if threads:
         from .runtime.torch import use_threads
 
         use_threads(threads)
-    return _torch_predictor(system, model, file, home, (precision, device, compiled))
+    return _torch_predictor(system, model, file, home, (precision, device, compiled), locator)
 
 
 def _predictor(system: str, graphs: Container[str]) -> Any:
@@ -97,20 +101,24 @@ def _predictor(system: str, graphs: Container[str]) -> Any:
         from .lifting import LiftingPredictor
 
         return LiftingPredictor
+    from .boxed import BoxPredictor
     from .predictor import Predictor
     from .referring import ReferringPredictor
 
-    return ReferringPredictor if all(name in graphs for name in ReferringPredictor.graphs) else Predictor
+    fitting = (kind for kind in (ReferringPredictor, BoxPredictor) if all(name in graphs for name in kind.graphs))
+    return next(fitting, Predictor)
 
 
-def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) -> Any:
+def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None, locator: Any) -> Any:
     from .runtime.onnx import OnnxEngine
 
     runner = _predictor(system, {path.stem for path in folder.glob("*.onnx")})
-    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home))
+    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home), locator)
 
 
-def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool]) -> Any:
+def _torch_predictor(
+    system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool], locator: Any
+) -> Any:
     from .runtime.torch import TorchEngine, prepared
 
     precision, device, compiled = running
@@ -119,11 +127,20 @@ def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: t
     graphs = graphs_of(system, model)
     runner = _predictor(system, graphs)
     engine = TorchEngine(graphs, device, precision, compiled=compiled)
-    return _run_by(runner, system, engine, (file.parent, home), **asking)
+    return _run_by(runner, system, engine, (file.parent, home), locator, **asking)
 
 
-def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], **asking: Any) -> Any:
-    """A runner with its tokenizer, if it reads words."""
+def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
+    """A runner with its tokenizer, if it reads words, or with its locator, if it reads boxes."""
+    from .boxed import BoxPredictor
+
+    if runner is BoxPredictor:
+        if isinstance(locator, str) and _parts(locator)[0] == system:
+            raise ValueError(f"{system} answers about boxes and cannot find them: take another locator")
+        found = (lambda: load(locator or "promptable/pointer")) if locator is None or isinstance(locator, str) else None
+        return runner(system, engine, found or (lambda: locator), **asking)
+    if locator is not None:
+        raise ValueError(f"{system} finds people by itself and takes no locator")
     if system.startswith("lifting/"):
         return runner(system, engine)
     tokenizers = [folder / "tokenizer.json" for folder in folders]
@@ -141,7 +158,7 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     """A system as a torch module; needs the upper floor.
 
     Args:
-        name: one of `systems()`, or such with a variant behind it.
+        name: one of `systems()`, or such with a variant behind it; without one a file's own variant is taken.
         weights: a safetensors file, the authors' own checkpoint, or None for random weights.
         options: of the system's constructor; they go before the variant's.
 
@@ -177,6 +194,9 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     made = next(value for key, value in vars(module).items() if key.lower() == plain)
     if state is None:
         return made(**{**chosen, **options})
+    if variant is None:
+        variant = _variant_of(made, variants, state, options)
+        chosen = variants.get(variant, {})
     from .runtime.torch import Unfilled
 
     with Unfilled():
@@ -186,6 +206,24 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     model.load_state_dict(state, assign=True)
     model.variant = variant
     return model
+
+
+def _variant_of(
+    made: Any, variants: dict[str, dict[str, Any]], state: dict[str, Any], options: dict[str, Any]
+) -> str | None:
+    """The variant whose entries a file has; None for the system's main model, and where none fits."""
+    import torch
+
+    from .runtime.torch import Unfilled
+
+    shapes = {key: value.shape for key, value in state.items()}
+    tried: list[tuple[str | None, dict[str, Any]]] = [(None, {}), *variants.items()]
+    for variant, chosen in tried:
+        with Unfilled(), torch.device("meta"):
+            expected = made(**{**chosen, **options}).state_dict()
+        if {key: value.shape for key, value in expected.items()} == shapes:
+            return variant
+    return None
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
