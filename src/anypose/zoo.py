@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .predictor import Predictor
-    from .runtime import Engine
 
 _HERE = Path(__file__).parent
 _MODELS = _HERE / "models"
@@ -130,15 +129,16 @@ def _torch_predictor(
     return _run_by(runner, system, engine, (file.parent, home), locator, **asking)
 
 
-def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
+def _run_by(runner: Any, system: str, engine: Any, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
     """A runner with its tokenizer, if it reads words, or with its locator, if it reads boxes."""
-    from .boxed import BoxPredictor
-
-    if runner is BoxPredictor:
+    if "see" in runner.graphs:
         if isinstance(locator, str) and _parts(locator)[0] == system:
             raise ValueError(f"{system} answers about boxes and cannot find them: take another locator")
-        found = (lambda: load(locator or "promptable/pointer")) if locator is None or isinstance(locator, str) else None
-        return runner(system, engine, found or (lambda: locator), **asking)
+
+        def found() -> Any:
+            return load(locator or "promptable/pointer") if locator is None or isinstance(locator, str) else locator
+
+        return runner(system, engine, found, **asking)
     if locator is not None:
         raise ValueError(f"{system} finds people by itself and takes no locator")
     if system.startswith("lifting/"):
