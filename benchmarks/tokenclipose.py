@@ -1,10 +1,11 @@
 """TokenCLIPose's speed: each backbone with tokens beside the same backbone with heat maps, one crop and a batch.
 
-    python benchmarks/tokenclipose.py [--backbones lite resnet-50 ...] [--batch 32] [--threads 2] [--runs 5] [--json FILE]
+    python benchmarks/tokenclipose.py [--backbones lite ...] [--batch 32] [--threads 2] [--runs 5] [--json FILE]
 
 Crops of 256 x 192, random weights, PyTorch, and for the small backbone ONNX Runtime too, as `anypose find` runs it. A
 heat-map head is what its own paper has: a 1x1 convolution of the finest map, and for ResNet-50 three deconvolutions
-before it (SimpleBaseline). Rounds run every row once, so that a busy machine slows all of them; ratios of one run count.
+before it (SimpleBaseline). Rounds run every row once, so that a busy machine slows all of them: ratios of one run
+count.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ Command:
 
 DATA is coco_people/, WEIGHTS the file of PP-TinyPose. Boxes are shrunk so that three or more labelled keypoints lie
 outside the crop and three or more inside. Judged on dev.json: the share of keypoints outside (and inside) that are
-right to 0.2 of the diagonal of the full person's box. All networks see crops of 128 x 96 with the
-same frozen PP-TinyPose trunk, whose maps of one view of each person are computed once, and learn a decoder alone, in
-equal steps, on the same views; seeds change first weights and the order of batches. "Cut at the border" is "location
-and text" with targets beyond the crop left out, which is the habit. The baseline goes on straight from two keypoints that are seen, whose true places it is told, by a
-length learned from train.json, with the pair that errs least there.
+right to 0.2 of the diagonal of the full person's box. All networks see crops of 128 x 96 with the same frozen
+PP-TinyPose trunk, whose maps of one view of each person are computed once, and learn a decoder alone, in equal steps,
+on the same views; seeds change first weights and the order of batches. "Cut at the border" is "location and text" with
+targets beyond the crop left out, which is the habit. The baseline goes on straight from two keypoints that are seen,
+whose true places it is told, by a length learned from train.json, with the pair that errs least there.
 
 Result:
     RESULT

@@ -48,6 +48,7 @@ RACKET = (*NAMES[:12], "butt end of the tennis racket", "tip of the tennis racke
 HELD = {"hockey stick": ("butt end", "heel", "toe"), "tennis racket": ("butt end", "tip", None)}
 TIGHT = Views(margin=1.05, beyond=0.0, half=0.0, scale=0.1)
 SIDE = 224
+BEYOND = "of what is held, beyond the crop"
 
 
 def players(thing: str, count: int, seed: int) -> list[SyntheticSample]:
@@ -104,7 +105,7 @@ def right(model: TokenCLIPose, crowd: Crowd) -> dict[str, float]:
     outside = known & (np.abs(truth) > 0.5).any(-1)
     shares = {"body": float(near[:, :12][known[:, :12]].mean())}
     shares |= {model.names[k]: float(near[known[:, k], k].mean()) for k in range(12, count) if known[:, k].any()}
-    return {**shares, "of the stick, beyond the crop": float(near[:, 12:][outside[:, 12:]].mean())}
+    return {**shares, BEYOND: float(near[:, 12:][outside[:, 12:]].mean())}
 
 
 def shown(title: str, runs: list[Mapping[str, float]]) -> None:
@@ -131,9 +132,8 @@ def main() -> None:
     crowd = Crowd(players("hockey stick", arguments.players, 0), size)
     others = Crowd(players("hockey stick", arguments.others, 1), size)
     rackets = Crowd(players("tennis racket", arguments.others, 2), size)
-    print(
-        f"{len(crowd)} players, {len(others)} others, {len(rackets)} with rackets: {time.process_time() - start:.0f} s"
-    )
+    made = time.process_time() - start
+    print(f"{len(crowd)} players, {len(others)} others, {len(rackets)} with rackets: {made:.0f} s", flush=True)
     runs: dict[str, list[Mapping[str, float]]] = {"hockey": [], "racket, names kept": [], "racket, renamed": []}
     kept: Kept | None = None
     for seed in range(arguments.seeds):
@@ -145,9 +145,7 @@ def main() -> None:
         learned(model, kept, arguments.steps, seed, cut=False)
         runs["hockey"].append(right(model, others))
         same = right(model.with_keypoints(NAMES[:14]), rackets)
-        runs["racket, names kept"].append(
-            dict(zip(("body", *RACKET[12:], "of the stick, beyond the crop"), same.values()))
-        )
+        runs["racket, names kept"].append(dict(zip(("body", *RACKET[12:], BEYOND), same.values())))
         runs["racket, renamed"].append(right(model.with_keypoints(RACKET), rackets))
         print(f"seed {seed}: {time.process_time() - start:.0f} s", flush=True)
     for title, found in runs.items():

@@ -443,10 +443,10 @@ def test_load_composes_predictors(exported: Path) -> None:
 def test_a_file_says_which_variant_it_is(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file(tiny().state_dict(), tmp_path / "tiny.safetensors")
-    assert zoo.create("promptable/tokenclipose", tmp_path / "tiny.safetensors").variant == "tiny"
+    save_file(hockey().state_dict(), tmp_path / "tiny.safetensors")
+    assert zoo.create("promptable/tokenclipose", tmp_path / "tiny.safetensors", skeleton=HOCKEY15).variant == "tiny"
     with pytest.raises(ValueError, match="does not fit"):
-        zoo.create("promptable/tokenclipose", tmp_path / "tiny.safetensors", depth=3)
+        zoo.create("promptable/tokenclipose", tmp_path / "tiny.safetensors")
 
 
 def test_the_published_trunk_fits_the_small_backbone_alone(shared: Any) -> None:

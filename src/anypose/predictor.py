@@ -38,7 +38,7 @@ class Predictor:
         skeleton: of the keypoints it gives.
     """
 
-    graphs = ("encode", "look", "choose")  # the largest first, since two are opened at a time
+    graphs: tuple[str, ...] = ("encode", "look", "choose")  # the largest first, since two are opened at a time
 
     def __init__(self, name: str, engine: Engine, tokenizer: Path, skeleton: Skeleton = COCO17) -> None:
         self.name = name

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .predictor import Predictor
-    from .runtime import Engine
 
 _HERE = Path(__file__).parent
 _MODELS = _HERE / "models"
@@ -130,15 +129,16 @@ def _torch_predictor(
     return _run_by(runner, system, engine, (file.parent, home), locator, **asking)
 
 
-def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
+def _run_by(runner: Any, system: str, engine: Any, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
     """A runner with its tokenizer, if it reads words, or with its locator, if it reads boxes."""
-    from .boxed import BoxPredictor
-
-    if runner is BoxPredictor:
+    if "see" in runner.graphs:
         if isinstance(locator, str) and _parts(locator)[0] == system:
             raise ValueError(f"{system} answers about boxes and cannot find them: take another locator")
-        found = (lambda: load(locator or "promptable/pointer")) if locator is None or isinstance(locator, str) else None
-        return runner(system, engine, found or (lambda: locator), **asking)
+
+        def found() -> Any:
+            return load(locator or "promptable/pointer") if locator is None or isinstance(locator, str) else locator
+
+        return runner(system, engine, found, **asking)
     if locator is not None:
         raise ValueError(f"{system} finds people by itself and takes no locator")
     if system.startswith("lifting/"):
@@ -158,7 +158,7 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     """A system as a torch module; needs the upper floor.
 
     Args:
-        name: one of `systems()`, or such with a variant behind it; without one a file's own variant is taken.
+        name: one of `systems()`, or such with a variant behind it; some know a file's variant by themselves.
         weights: a safetensors file, the authors' own checkpoint, or None for random weights.
         options: of the system's constructor; they go before the variant's.
 
@@ -194,8 +194,8 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     made = next(value for key, value in vars(module).items() if key.lower() == plain)
     if state is None:
         return made(**{**chosen, **options})
-    if variant is None:
-        variant = _variant_of(made, variants, state, options)
+    if variant is None and hasattr(module, "variant_of"):
+        variant = module.variant_of(state)
         chosen = variants.get(variant, {})
     from .runtime.torch import Unfilled
 
@@ -206,24 +206,6 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     model.load_state_dict(state, assign=True)
     model.variant = variant
     return model
-
-
-def _variant_of(
-    made: Any, variants: dict[str, dict[str, Any]], state: dict[str, Any], options: dict[str, Any]
-) -> str | None:
-    """The variant whose entries a file has; None for the system's main model, and where none fits."""
-    import torch
-
-    from .runtime.torch import Unfilled
-
-    shapes = {key: value.shape for key, value in state.items()}
-    tried: list[tuple[str | None, dict[str, Any]]] = [(None, {}), *variants.items()]
-    for variant, chosen in tried:
-        with Unfilled(), torch.device("meta"):
-            expected = made(**{**chosen, **options}).state_dict()
-        if {key: value.shape for key, value in expected.items()} == shapes:
-            return variant
-    return None
 
 
 def _safetensors(path: Path) -> dict[str, Any]:

@@ -341,6 +341,18 @@ def _skeleton(skeleton: Skeleton, before: Sequence[str], after: Sequence[str]) -
     )
 
 
+def variant_of(state: Mapping[str, Tensor]) -> str | None:
+    """The variant that has a file's backbone and image tokens, None where none has."""
+    parts = ("backbone.", "image.")
+    shapes = {key: value.shape for key, value in state.items() if key.startswith(parts)}
+    for variant, options in reversed(VARIANTS.items()):
+        with torch.device("meta"):
+            expected = TokenCLIPose(**options).state_dict()
+        if {key: value.shape for key, value in expected.items() if key.startswith(parts)} == shapes:
+            return variant
+    return None
+
+
 def start_from_lite(model: TokenCLIPose, tinypose: Path | str) -> None:
     """Takes the published weights of PP-TinyPose's trunk, from its ONNX file.
 
