@@ -28,7 +28,8 @@ import torch
 from numpy.typing import NDArray
 
 from anypose.data import coco
-from anypose.models.promptable.tokenclipose import VARIANTS, TokenCLIPose, start_from_lite
+from anypose.models.promptable.tokenclipose import VARIANTS, TokenCLIPose
+from anypose.models.promptable.tokenclipose.image import start_backbone
 from anypose.recipes.loop import Settings, rate
 from anypose.recipes.reaching import Kept, Trial, beyond_unknown, pck, trials
 from anypose.recipes.reaching_data import Crowd, Views
@@ -108,7 +109,7 @@ def main() -> None:
 
     def made(**options: Any) -> TokenCLIPose:
         model = TokenCLIPose(**{**SMALL, **options})
-        start_from_lite(model, arguments.weights)
+        start_backbone(model.backbone, arguments.weights)
         model.start_tokens()
         return model
 

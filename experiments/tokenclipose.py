@@ -15,7 +15,7 @@ data_dir = "data"
 weights_dir = "weights"
 people = ("{data_dir}/coco_people/train.json", "{data_dir}/coco_people/images")
 judged = None
-tinypose = "{weights_dir}/tinypose_256x192.onnx"
+trunk = "{weights_dir}/tinypose_256x192.onnx"
 weights = None
 
 skeleton = "coco17"

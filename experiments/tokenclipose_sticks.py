@@ -33,7 +33,8 @@ from anypose.data.synthetic.engine import SyntheticSample
 from anypose.data.synthetic.frame import frame_of
 from anypose.data.synthetic.held import Thing
 from anypose.data.synthetic.scene import Wishes, random_scene
-from anypose.models.promptable.tokenclipose import TokenCLIPose, start_from_lite
+from anypose.models.promptable.tokenclipose import TokenCLIPose
+from anypose.models.promptable.tokenclipose.image import start_backbone
 from anypose.people import People
 from anypose.recipes.reaching import Kept
 from anypose.recipes.reaching_data import Crowd, Views
@@ -139,7 +140,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         torch.manual_seed(seed)
         model = TokenCLIPose(**options)
-        start_from_lite(model, arguments.weights)
+        start_backbone(model.backbone, arguments.weights)
         model.start_tokens()
         kept = kept or Kept.of(model.eval(), crowd, TIGHT, arguments.views, 0)
         learned(model, kept, arguments.steps, seed, cut=False)

@@ -15,8 +15,9 @@ from PIL import Image
 
 from anypose import zoo
 from anypose.boxed import BoxPredictor
-from anypose.models.promptable.tokenclipose import VARIANTS, Batch, TokenCLIPose, start_from_lite, text
+from anypose.models.promptable.tokenclipose import VARIANTS, Batch, TokenCLIPose, text
 from anypose.models.promptable.tokenclipose.graphs import graphs
+from anypose.models.promptable.tokenclipose.image import start_backbone
 from anypose.models.promptable.tokenclipose.text import ClipText, WordVectors, tokens
 from anypose.people import People
 from anypose.prompt import Prompt, PromptError
@@ -449,16 +450,31 @@ def test_a_file_says_which_variant_it_is(tmp_path: Path) -> None:
         zoo.create("promptable/tokenclipose", tmp_path / "tiny.safetensors")
 
 
-def test_the_published_trunk_fits_the_small_backbone_alone(shared: Any) -> None:
-    file = shared("weights/tinypose_256x192.onnx")
+def test_the_published_trunk_fits_the_small_backbone(shared: Any) -> None:
     model = TokenCLIPose(**VARIANTS["lite"])
     before = model.backbone.trunk.first[0].weight.detach().clone()
-    start_from_lite(model, file)
+    start_backbone(model.backbone, shared("weights/tinypose_256x192.onnx"))
     assert not torch.equal(before, model.backbone.trunk.first[0].weight)
-    with torch.device("meta"):
-        other = TokenCLIPose()
-    with pytest.raises(ValueError, match="trunk of 'lite-hrnet'"):
-        start_from_lite(other, file)
+    with pytest.raises(ValueError, match="convolutions"):
+        start_backbone(tiny().backbone, shared("weights/tinypose_256x192.onnx"))
+
+
+def test_a_large_backbone_starts_from_its_authors_file(tmp_path: Path) -> None:
+    small = {"backbone": "resnet-50", "trunk": {"blocks": (1, 1, 1, 1), "width": 8}}
+    one, other = tiny(**small), tiny(**small)
+    with torch.no_grad():
+        for value in one.backbone.parameters():
+            value.normal_()
+    state = {**one.backbone.state_dict(), "fc.weight": torch.zeros(2, 2)}
+    torch.save(state, tmp_path / "resnet.pth")
+    start_backbone(other.backbone, tmp_path / "resnet.pth")
+    assert all(torch.equal(a, b) for a, b in zip(one.backbone.parameters(), other.backbone.parameters()))
+    deeper = tiny(backbone="resnet-50", trunk={"blocks": (2, 1, 1, 1), "width": 8})
+    with pytest.raises(ValueError, match="does not fit this ResNet"):
+        start_backbone(deeper.backbone, tmp_path / "resnet.pth")
+    torch.save({"other.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="no entry of a ResNet"):
+        start_backbone(other.backbone, tmp_path / "other.pth")
 
 
 def test_answers_of_trials_come_in_their_order(people: tuple[str, str], tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anypose.data import coco
-from anypose.models.promptable.tokenclipose import VARIANTS, Batch, TokenCLIPose, start_from_lite
+from anypose.models.promptable.tokenclipose import VARIANTS, Batch, TokenCLIPose
+from anypose.models.promptable.tokenclipose.image import start_backbone
 from anypose.nn.lite_hrnet import ShuffleUnit, StridedShuffleUnit
 from anypose.recipes.reaching_data import Crowd, View, Views, cut, shrunk
 from anypose.recipes.recipe import Recipe
@@ -35,7 +36,7 @@ class Reaching(Recipe):
         judged: another such, whose people are judged at every checkpoint; or None.
         skeleton: of the keypoints: one that is known here by its name, or a file that `Skeleton.load` reads.
         variant: of TokenCLIPose. model: options of it that differ.
-        tinypose: PP-TinyPose as published, for the trunk of "lite-hrnet"; None starts from nothing.
+        trunk: published weights of the backbone (see `start_backbone`); None starts from nothing.
         weights: a safetensors file of TokenCLIPose to go on from, or None.
         least: labelled keypoints that a person needs to be shown.
         views: options of `Views`.
@@ -57,7 +58,7 @@ class Reaching(Recipe):
         skeleton: str = COCO17.name,
         variant: str = "lite",
         model: dict[str, Any] | None = None,
-        tinypose: str | None = None,
+        trunk: str | None = None,
         weights: str | None = None,
         least: int = 6,
         views: dict[str, Any] | None = None,
@@ -74,8 +75,8 @@ class Reaching(Recipe):
         meant = SKELETONS[skeleton] if skeleton in SKELETONS else Skeleton.load(skeleton)
         ours = TokenCLIPose(**{**VARIANTS[variant], "skeleton": meant, **(model or {})})
         ours.start_tokens()
-        if tinypose is not None:
-            start_from_lite(ours, tinypose)
+        if trunk is not None:
+            start_backbone(ours.backbone, trunk)
         if weights is not None:
             ours.load_state_dict({key: value.float() for key, value in load_file(weights).items()})
         ours.backbone.requires_grad_(not kept)

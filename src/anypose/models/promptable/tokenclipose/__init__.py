@@ -10,7 +10,6 @@ import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -351,26 +350,3 @@ def variant_of(state: Mapping[str, Tensor]) -> str | None:
         if {key: value.shape for key, value in expected.items() if key.startswith(parts)} == shapes:
             return variant
     return None
-
-
-def start_from_lite(model: TokenCLIPose, tinypose: Path | str) -> None:
-    """Takes the published weights of PP-TinyPose's trunk, from its ONNX file.
-
-    Raises:
-        ValueError: the model has another backbone, or the file holds another network.
-    """
-    from anypose.models.promptable.tokenclipose.image import Lite
-    from anypose.nn.published import convolutions_as_pulled, load_convolutions
-
-    if not isinstance(model.backbone, Lite):
-        raise ValueError(f"PP-TinyPose has the trunk of 'lite-hrnet', the model a {type(model.backbone).__name__}")
-    trunk = model.backbone.trunk
-    whole = nn.Sequential(trunk, _Second(), nn.Conv2d(trunk.widths[0], 17, 1))
-    load_convolutions(convolutions_as_pulled(whole), tinypose)
-
-
-class _Second(nn.Module):
-    """The second of two tensors: the trunk's finest map, which PP-TinyPose's heat maps are made from."""
-
-    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
-        return maps[1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anypose.nn.checkpoints import read
 from anypose.nn.lite_hrnet import LiteHRNet
+from anypose.nn.published import convolutions_as_pulled, load_convolutions
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of pictures from 0 to 1
 
@@ -49,6 +53,33 @@ def backbone_of(name: str, options: dict[str, Any]) -> Any:
 
         return MSPN(**options)
     raise ValueError(f"there is no backbone {name!r}: it is {', '.join(map(repr, BACKBONES))}")
+
+
+def start_backbone(backbone: nn.Module, path: Path | str) -> None:
+    """Takes published weights: PP-TinyPose's ONNX file for "lite-hrnet", the authors' checkpoint for the others.
+
+    Raises:
+        ValueError: the file is no whole checkpoint, or one of another network.
+        OSError: it cannot be read.
+    """
+    if isinstance(backbone, Lite):
+        whole = nn.Sequential(backbone.trunk, _Second(), nn.Conv2d(backbone.channels[0], 17, 1))
+        load_convolutions(convolutions_as_pulled(whole), path)
+        return
+    rename = importlib.import_module(type(backbone).__module__).rename
+    state = rename(read(Path(path), ("state_dict", "model"), type(backbone).__name__))
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} does not fit this {type(backbone).__name__}: {reason}") from error
+
+
+class _Second(nn.Module):
+    """The second of two tensors: the trunk's finest map, which PP-TinyPose's heat maps are made from."""
+
+    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        return maps[1]
 
 
 def normalised(crops: Tensor) -> Tensor:
