@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 from collections.abc import Container
 from pathlib import Path
@@ -182,10 +183,11 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     if variant is not None and variant not in variants:
         raise ValueError(f"there is no variant {variant!r} of {system}; there are {', '.join(variants)}")
     state = None
+    notes: dict[str, Any] = {}
     if path is not None:
         read = getattr(module, "published", None)
         if path.suffix == ".safetensors" or read is None:
-            state = _safetensors(path)
+            state, notes = _safetensors(path)
         else:
             variant, state = read(path, variant)
     chosen = variants.get(variant, {}) if variant is not None else {}
@@ -194,13 +196,14 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     made = next(value for key, value in vars(module).items() if key.lower() == plain)
     if state is None:
         return made(**{**chosen, **options})
-    if variant is None and hasattr(module, "variant_of"):
+    if variant is None and not notes and hasattr(module, "variant_of"):
         variant = module.variant_of(state)
         chosen = variants.get(variant, {})
     from .runtime.torch import Unfilled
 
+    told = _told(made, notes, path) if hasattr(made, "told") and notes else {}
     with Unfilled():
-        model = made(**{**chosen, **options})
+        model = made(**{**told, **chosen, **options})
     _check_fit(path, system, state, model.state_dict())
     # The file's own memory becomes the model's: weights are never held twice.
     model.load_state_dict(state, assign=True)
@@ -208,14 +211,53 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     return model
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
+def _told(made: Any, notes: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """The options of a constructor that a file's notes are of."""
+    try:
+        return made.told(notes)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} says of itself what does not fit {made.__name__}: {error!r}") from error
+
+
+def save(model: Any, path: str | Path, state: dict[str, Any] | None = None) -> None:
+    """Writes a torch system's weights so that `create` and `load` make it again without options.
+
+    Beside the weights stand its `notes`, if it has such: options of its constructor.
+
+    Args:
+        path: the safetensors file, which is whole or not there.
+        state: other numbers for its entries; None takes its own.
+
+    Raises:
+        OSError: as `open` does.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    notes = getattr(model, "notes", None)
+    # One entry, since safetensors writes several in any order.
+    metadata = None if notes is None else {"notes": json.dumps(notes)}
+    waiting = path.with_suffix(".partial")
+    tensors = model.state_dict() if state is None else state
+    save_file({key: value.contiguous() for key, value in tensors.items()}, waiting, metadata=metadata)
+    waiting.replace(path)
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A file's weights, and the notes beside them."""
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+        state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+        with safe_open(path, "pt") as file:
+            said = (file.metadata() or {}).get("notes")
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+    try:
+        return state, {} if said is None else json.loads(said)
+    except ValueError as error:
+        raise ValueError(f"{path} has notes that are no JSON ({error})") from error
 
 
 def _check_fit(path: Path | None, system: str, state: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -160,7 +160,9 @@ class TokenCLIPose(nn.Module):
         base: Base = "gaussian",
         double_counting: bool = False,
     ) -> None:
+        options = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         super().__init__()
+        self._options = options
         _check_choice("text", text, ENCODERS)
         _check_choice("prompts", prompts, PROMPTS)
         _check_choice("base", base, BASES)
@@ -193,6 +195,17 @@ class TokenCLIPose(nn.Module):
     def asking(self) -> dict[str, Any]:
         """What a predictor has to know to ask this model."""
         return {"variant": self.variant}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What a file of the weights says beside them, for JSON: every option, and whose keypoints these are."""
+        return {**self._options, "skeleton": self.skeleton.to_dict(), "names": list(self.names)}
+
+    @staticmethod
+    def told(notes: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that `notes` are of."""
+        pairs = {key: tuple(notes[key]) for key in ("size", "grid")}
+        return {**notes, **pairs, "skeleton": Skeleton.from_dict(notes["skeleton"])}
 
     def see(self, crops: Tensor) -> list[Tensor]:
         """What does not depend on keypoints: the backbone's maps, as the image tokens read them.
