@@ -1,11 +1,15 @@
 """Published trunks: as large as published, under published names, maps from fine to coarse."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from anypose.models.promptable.tokenclipose.image import start_backbone
 from anypose.nn import hrnet, mspn, resnet
 from anypose.nn.hrnet import HRNet
 from anypose.nn.mspn import MSPN
@@ -187,3 +191,34 @@ def test_mspn_under_the_names_of_its_published_files() -> None:
     assert all(torch.equal(found[key], value) for key, value in ours.items())
     with pytest.raises(ValueError, match="is no entry of a MSPN checkpoint"):
         mspn.rename({"backbone.layer1.0.conv1.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("kind", ["new.pth", "old.pth", "torch.safetensors"])
+def test_published_files_of_every_kind_start_a_backbone(kind: str, tmp_path: Path) -> None:
+    """Zip archives, pickles as torch wrote them before 1.6 (HRNet's own files are such), and safetensors."""
+    torch.manual_seed(5)
+    published, ours = ResNet(blocks=(1, 1, 1, 1), width=4), ResNet(blocks=(1, 1, 1, 1), width=4)
+    state = {**published.state_dict(), "fc.weight": torch.zeros(2, 2), "fc.bias": torch.zeros(2)}
+    if kind.endswith("safetensors"):
+        save_file(state, tmp_path / kind)
+    else:
+        torch.save(state, tmp_path / kind, _use_new_zipfile_serialization=kind == "new.pth")
+    start_backbone(ours, tmp_path / kind)
+    assert all(torch.equal(value, published.state_dict()[key]) for key, value in ours.state_dict().items())
+    cut = tmp_path / f"cut_{kind}"
+    cut.write_bytes((tmp_path / kind).read_bytes()[:3000])
+    with pytest.raises(ValueError, match=f"cut_{kind} is not a whole"):
+        start_backbone(ours, cut)
+    with pytest.raises(ValueError, match=f"{kind} does not fit this ResNet"):
+        start_backbone(ResNet(blocks=(1, 1, 1, 1), width=8), tmp_path / kind)
+
+
+def test_an_old_pickle_runs_nothing(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match="holds more than tensors and settings"):
+        start_backbone(ResNet(blocks=(1, 1, 1, 1), width=4), tmp_path / "trap.pth")
+    assert not (tmp_path / "sprung").exists()

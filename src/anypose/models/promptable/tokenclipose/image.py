@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from anypose.nn.checkpoints import read
@@ -56,7 +58,8 @@ def backbone_of(name: str, options: dict[str, Any]) -> Any:
 
 
 def start_backbone(backbone: nn.Module, path: Path | str) -> None:
-    """Takes published weights: PP-TinyPose's ONNX file for "lite-hrnet", the authors' checkpoint for the others.
+    """Takes published weights: PP-TinyPose's ONNX file for "lite-hrnet", for the others the authors' checkpoint, or a
+    safetensors file with its names.
 
     Raises:
         ValueError: the file is no whole checkpoint, or one of another network.
@@ -67,12 +70,20 @@ def start_backbone(backbone: nn.Module, path: Path | str) -> None:
         load_convolutions(convolutions_as_pulled(whole), path)
         return
     rename = importlib.import_module(type(backbone).__module__).rename
-    state = rename(read(Path(path), ("state_dict", "model"), type(backbone).__name__))
+    named = type(backbone).__name__
+    if Path(path).suffix == ".safetensors":
+        try:
+            held = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+    else:
+        held = read(Path(path), ("state_dict", "model"), named)
+    state = rename(held)
     try:
         backbone.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} does not fit this {type(backbone).__name__}: {reason}") from error
+        raise ValueError(f"{path} does not fit this {named}: {reason}") from error
 
 
 class _Second(nn.Module):
