@@ -148,10 +148,12 @@ class Kept:
         """Views through the model's backbone, by ONNX Runtime, which is some times as fast there."""
         with tempfile.TemporaryDirectory() as folder:
             crops = torch.zeros(1, 3, *model.size)
+            learning = model.training
+            see = _See(model).eval()  # before the first crop, which batch norms would learn from
             with torch.no_grad():
                 names = tuple(f"map{level}" for level in range(len(model.see(crops))))
-            graph = Graph(_See(model).eval(), {"crops": crops}, names, {"crops": {0: "people"}})
-            export({"see": graph}, Path(folder))
+            export({"see": Graph(see, {"crops": crops}, names, {"crops": {0: "people"}})}, Path(folder))
+            model.train(learning)
             engine = OnnxEngine(Path(folder), ("see",), threads=torch.get_num_threads())
             parts: list[list[NDArray[np.float16]]] = [[] for _ in names]
             keypoints, known = [], []
