@@ -116,3 +116,17 @@ def test_synthetic_reports_every_figure(tmp_path: Path) -> None:
     assert figures["pictures"] == 2
     assert figures["sentences not read back as one person"] == 0
     assert sum(value for name, value in figures.items() if name.startswith("share of")) == pytest.approx(1)
+
+
+def test_tokenclipose_reports_every_figure(tmp_path: Path) -> None:
+    program = FIND.with_name("tokenclipose.py")
+    source = str(Path(anypose.__file__).parents[1])
+    command = [sys.executable, str(program), "--backbones", "lite", "--batch", "2", "--runs", "1", "--threads", "1"]
+    command += ["--json", str(tmp_path / "figures.json")]
+    environment = {**os.environ, "PYTHONPATH": source, "COLUMNS": "160"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    for head in ("tokens", "heat maps", "tokens by ONNX Runtime"):
+        assert all(figures[f"lite: {head}, {what}"] > 0 for what in ("1", "2", "batch / one"))
+    assert "at least 1.5" in done.stdout

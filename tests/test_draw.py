@@ -177,3 +177,29 @@ def test_wrong_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
         draw(canvas(0)[..., 0], people)
     assert (draw(canvas(9), People.empty(SIZE)) == 9).all()
+
+
+def test_what_is_held_is_drawn_beyond_the_box() -> None:
+    racket = COCO17.extended(
+        "tennis19", ["racket_grip", "racket_tip"], [("racket_grip", "racket_tip"), ("racket_tip", "left_wrist")]
+    )
+    people = standing().to_skeleton(racket)
+    points, confidence = people.keypoints.copy(), people.confidence.copy()
+    points[0, 17:], confidence[0, 17:] = [(20, 200), (60, 40)], 1.0
+    people = dataclasses.replace(people, keypoints=points, confidence=confidence)
+    assert points[0, 17, 0] < people.boxes[0, 0] - 50, "far outside the box"
+    drawn = draw(canvas(0), people, labels=False)
+    assert near(drawn, (40, 120), MIDDLE)
+    assert near(drawn, points[0, 18], MIDDLE)
+
+
+@pytest.mark.parametrize("place", [(-5000.0, 40.0), (1e9, -1e9), (SIZE[1] + 0.5, 100.0)])
+def test_points_outside_the_picture_are_left_out(place: tuple[float, float]) -> None:
+    racket = COCO17.extended("tennis18", ["racket"], [("right_wrist", "racket")])
+    people = standing().to_skeleton(racket)
+    points, confidence = people.keypoints.copy(), people.confidence.copy()
+    points[0, 17], confidence[0, 17] = place, 1.0
+    beyond = dataclasses.replace(people, keypoints=points, confidence=confidence)
+    assert (draw(canvas(127), beyond) == draw(canvas(127), people)).all()
+    alone = dataclasses.replace(beyond, confidence=np.where(np.arange(18) == 17, 1.0, 0.0)[None])
+    assert (draw(canvas(127), alone, labels=False) == 127).all()

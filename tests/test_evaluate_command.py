@@ -96,12 +96,40 @@ def test_the_skeleton_is_that_of_the_file(folder: Path) -> None:
     from anypose.cli.evaluate import _skeleton
     from anypose.skeleton import COCO17, CROWDPOSE14
 
-    path = folder / "crowd.json"
-    category = {"id": 1, "name": "person", "keypoints": list(CROWDPOSE14.keypoints)}
-    path.write_text(json.dumps({"categories": [category]}))
-    assert _skeleton(path) == CROWDPOSE14
-    path.write_text("no json")
-    assert _skeleton(path) == COCO17
+    person = {"id": 1, "name": "person", "keypoints": list(CROWDPOSE14.keypoints)}
+    assert _skeleton({"categories": [{"id": 2, "name": "dog", "keypoints": ["tail"]}, person]}, COCO17) == CROWDPOSE14
+    skier = _skeleton({"categories": [{"id": 1, "name": "skier", "keypoints": ["left_hip", "ski_tip"]}]}, COCO17)
+    assert skier.keypoints == ("left_hip", "ski_tip")
+    for categories in ([{"keypoints": 3}], [7], [], None):
+        assert _skeleton({"categories": categories}, COCO17) == COCO17
+    assert _skeleton({}, CROWDPOSE14) == CROWDPOSE14
+
+
+def test_a_file_of_crowdpose(folder: Path) -> None:
+    """The system is given boxes and knows everybody; without boxes it finds everybody, too."""
+    from anypose.skeleton import CROWDPOSE14
+
+    content = json.loads((folder / "data.json").read_text())
+    content["categories"][0]["keypoints"] = list(CROWDPOSE14.keypoints)
+    content["annotations"] = []
+    for record, index in zip(content["images"], (0.0, 0.15, 0.8)):
+        record["crowdIndex"] = index
+        people = next(s.people for s in read(folder / "data.json", folder) if s.name == record["file_name"])
+        content["annotations"] += people.to_skeleton(CROWDPOSE14).to_coco(record["id"], labels=True)
+    for record in content["annotations"]:
+        del record["area"]
+    (folder / "crowd.json").write_text(json.dumps(content))
+    out = folder / "figures.json"
+    result = evaluated(folder, "--prompts", "box,everyone", "--json", str(out), data="crowd.json")
+    assert result.exit_code == 0, result.stderr
+    assert "CrowdPose, %; 1 easy, 2 medium, 0 hard pictures" in result.stdout
+    assert "  everyone: AP 100.0, AP50 100.0, AP75 100.0, easy 100.0, medium 100.0, hard -" in result.stdout
+    crowd = json.loads(out.read_text())["crowd"]
+    assert crowd["pictures"] == {"easy": 1, "medium": 2, "hard": 0}
+    for kind in ("box", "everyone"):
+        found = crowd[kind]
+        assert [found[name] for name in ("AP", "AP50", "AP75", "AR", "easy", "medium", "hard")] == [1] * 6 + [None]
+        assert found["by_program"] == {"easy": 1, "medium": None, "hard": 1}
 
 
 @pytest.mark.parametrize(

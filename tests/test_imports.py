@@ -20,7 +20,7 @@ GROUND = [
     {"files", "affine", "outlines", "masks", "skeleton", "gaps", "camera", "prompt", "wordpiece"},
     {"people", "annotations", "track"},
     {"sources", "pictures", "windows", "data", "evaluation", "runtime"},
-    {"zoo", "predictor", "referring", "lifting", "motion", "draw", "tracking", "report"},
+    {"zoo", "predictor", "referring", "boxed", "lifting", "motion", "draw", "tracking", "report"},
     {"web", "cli", "examples", "__main__"},
 ]
 UPPER = [

@@ -10,7 +10,9 @@ from anypose.skeleton import (
     COCO17,
     CROWDPOSE14,
     H36M17,
+    HOCKEY15,
     HUMANEVA15,
+    LACROSSE14,
     LSP14,
     MPI_INF_3DHP17,
     MPII16,
@@ -57,10 +59,13 @@ def test_bones_are_the_same_in_a_mirror_and_hang_together(skeleton: Any) -> None
     bones = {frozenset(bone) for bone in skeleton.bones}
     mirror = skeleton.mirror
     assert {frozenset(int(mirror[end]) for end in bone) for bone in skeleton.bones} == bones
-    reached = {0}
-    for _ in skeleton.bones:
-        reached |= {end for bone in bones if bone & reached for end in bone}
-    assert reached == set(range(len(skeleton)))
+    body = len(skeleton) - len(skeleton.extensions)
+    # What a person holds hangs together, too, but not with the body.
+    for start, end in ((0, body), (body, len(skeleton))):
+        reached = {start} if start < end else set()
+        for _ in skeleton.bones:
+            reached |= {place for bone in bones if bone & reached for place in bone}
+        assert reached == set(range(start, end))
 
 
 @ALL
@@ -187,3 +192,107 @@ def test_parents_that_are_no_tree_are_named(parents: Any, message: str) -> None:
 def test_parents_that_go_in_a_circle_are_named() -> None:
     with pytest.raises(ValueError, match="in a circle at b"):
         Skeleton("ring", ("a", "b", "c"), ((2, 1), (1, 2)), (), (1, 1, 1), parents=(-1, 2, 1))
+
+
+def test_players_hold_sticks() -> None:
+    assert HOCKEY15.keypoints[:12] == CROWDPOSE14.keypoints[:12] == LACROSSE14.keypoints[:12]
+    assert HOCKEY15.extensions == ("stick_butt_end", "stick_heel", "stick_toe")
+    assert HOCKEY15.keypoints[12:] == HOCKEY15.extensions
+    assert [here for _, here in HOCKEY15.map_to(LACROSSE14)][12:] == [12, None]
+    assert HOCKEY15.mirror.tolist()[12:] == [12, 13, 14]
+    goalie = HOCKEY15.extended("goalie16", ["glove"], [("left_wrist", "glove")])
+    assert goalie.extensions == (*HOCKEY15.extensions, "glove")
+
+
+RACKET = {
+    "name": "tennis19",
+    "extends": "coco17",
+    "keypoints": ["racket_grip", "racket_tip"],
+    "bones": [["right_wrist", "racket_grip"], ["racket_grip", "racket_tip"]],
+    "sigmas": {"racket_tip": 0.08},
+}
+
+
+def test_a_users_own_in_a_few_lines() -> None:
+    mine = COCO17.extended(
+        "tennis19",
+        ["racket_grip", "racket_tip"],
+        [("right_wrist", "racket_grip"), ("racket_grip", "racket_tip")],
+        sigmas={"racket_tip": 0.08},
+    )
+    assert mine.keypoints == (*COCO17.keypoints, "racket_grip", "racket_tip")
+    assert mine.bones == (*COCO17.bones, (10, 17), (17, 18))
+    assert mine.mirror_pairs == COCO17.mirror_pairs
+    assert mine.sigmas == (*COCO17.sigmas, 0.062, 0.08)
+    assert mine.extensions == ("racket_grip", "racket_tip")
+    assert Skeleton.from_dict(json.loads(json.dumps(mine.to_dict()))) == mine
+    diver = Skeleton.from_names("diver", ["left_hip", "right_hip", "left_fin", "right_fin"], [("left_hip", "left_fin")])
+    assert diver.mirror_pairs == ((0, 1), (2, 3))
+    assert diver.sigmas == (0.107, 0.107, 0.062, 0.062)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"bones": [("left_wirst", "tip")]},
+            r"bone left_wirst - tip: .* no keypoint 'left_wirst'; did you mean 'left_wr",
+        ),
+        ({"mirror_pairs": [("left_tip", "tip")]}, "mirror pair left_tip - tip: mine has no keypoint 'left_tip'"),
+        ({"sigmas": {"tipp": 0.1}}, "sigma: mine has no keypoint 'tipp'; did you mean 'tip'"),
+        ({"sigmas": {"tip": -0.1}}, "positive sigmas"),
+        ({"bones": ["tip"]}, "bone 'tip' of skeleton mine must be two names"),
+        ({"keypoints": ["nose"]}, "names nose twice"),
+    ],
+)
+def test_names_that_are_not_there_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        COCO17.extended(**{"name": "mine", "keypoints": ["tip"], **arguments})
+
+
+def test_extensions_are_the_last_keypoints() -> None:
+    with pytest.raises(ValueError, match="must be its last keypoints in their order, not nose"):
+        dataclasses.replace(COCO17, extensions=("nose",))
+    with pytest.raises(ValueError, match="no keypoint 'stick'"):
+        dataclasses.replace(COCO17, extensions=("stick",))
+
+
+def test_a_skeleton_from_a_file(tmp_path: Any) -> None:
+    path = tmp_path / "skeleton.json"
+    for record, expected in (
+        (RACKET, COCO17.extended(**{key: value for key, value in RACKET.items() if key != "extends"})),  # type: ignore[arg-type]
+        (HOCKEY15.to_dict(), HOCKEY15),
+        ({"name": "eel", "keypoints": ["head", "tail"], "bones": [["head", "tail"]]}, None),
+        ({"categories": [{"name": "person", "keypoints": list(LSP14.keypoints)}], "images": []}, LSP14),
+    ):
+        path.write_text(json.dumps(record))
+        found = Skeleton.load(path)
+        assert expected is None or found == expected
+    category = {"name": "eel", "keypoints": ["head", "tail"], "skeleton": [[1, 2]], "sigmas": [0.1, 0.2]}
+    path.write_text(json.dumps({"categories": [{"name": "weed"}, category]}))
+    eel = Skeleton.load(path)
+    assert (eel.name, eel.bones, eel.sigmas) == ("eel2", ((0, 1),), (0.1, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ([], "holds a list"),
+        ({"name": "x"}, "needs name and keypoints"),
+        ({**RACKET, "extends": "coco71"}, "extends 'coco71', which is no skeleton; did you mean 'coco17'"),
+        ({**RACKET, "bone": []}, "unknown entry 'bone'"),
+        ({**RACKET, "bones": 5}, "bones is 5, expected a list"),
+        ({**RACKET, "sigmas": [0.1]}, r"sigmas is \[0.1\], expected an object"),
+        ({**RACKET, "extensions": ["racket_tip"]}, "leave the entry extensions out"),
+        ({"categories": [{"name": "a"}]}, "has 0 categories with keypoints"),
+        ({"categories": [{"name": "a", "keypoints": ["b"], "skeleton": [[0, 1]]}]}, r"bone \[0, 1\] of category a1"),
+        ({"categories": [{"name": "a", "keypoints": ["b"], "sigmas": [1, 2]}]}, "needs 1 sigmas"),
+        ({"categories": [{"name": "a", "keypoints": [1]}]}, "no list of the names"),
+    ],
+)
+def test_broken_files_of_skeletons_are_named(record: Any, message: str, tmp_path: Any) -> None:
+    path = tmp_path / "skeleton.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=message) as caught:
+        Skeleton.load(path)
+    assert str(path) in str(caught.value)

@@ -40,7 +40,7 @@ class Predictor:
             in nearly twice the time for each person.
     """
 
-    graphs = ("encode", "look", "choose")  # the largest first, since two are opened at a time
+    graphs: tuple[str, ...] = ("encode", "look", "choose")  # the largest first, since two are opened at a time
 
     def __init__(self, name: str, engine: Engine, tokenizer: Path, skeleton: Skeleton = COCO17) -> None:
         self.name = name

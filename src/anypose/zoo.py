@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .runtime import Engine
+    from .predictor import Predictor
 
 _HERE = Path(__file__).parent
 _MODELS = _HERE / "models"
@@ -38,6 +39,7 @@ def load(
     precision: str = "float32",
     device: str = "cpu",
     compiled: bool = False,
+    locator: str | Predictor | None = None,
     **options: Any,
 ) -> Any:
     """A system, ready to be used: a `Predictor`, or for "lifting/..." a `LiftingPredictor`.
@@ -52,6 +54,8 @@ def load(
             or "fastest", which picks among them.
         device: for "torch": "cpu" or "cuda".
         compiled: for "torch": whether `torch.compile` makes it faster; the first answer of each size takes minutes.
+        locator: of a system that answers about boxes: who finds the boxes of people meant by words, points or a
+            scribble, a name or a predictor; None takes "promptable/pointer".
         options: of the system's constructor, for "torch".
 
     Raises:
@@ -81,14 +85,14 @@ def load(
                 raise ValueError(f"exported graphs run with {what}={only!r}: for {given_one!r} take engine='torch'")
         if options:
             raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
-        return _onnx_predictor(system, given, home, threads)
+        return _onnx_predictor(system, given, home, threads, locator)
     file = home / "model.safetensors" if weights is None else given
     model = create(name, file, **options)
     if threads:
         from .runtime.torch import use_threads
 
         use_threads(threads)
-    return _torch_predictor(system, model, file, home, (precision, device, compiled))
+    return _torch_predictor(system, model, file, home, (precision, device, compiled), locator)
 
 
 def _predictor(system: str, graphs: Container[str]) -> Any:
@@ -97,20 +101,24 @@ def _predictor(system: str, graphs: Container[str]) -> Any:
         from .lifting import LiftingPredictor
 
         return LiftingPredictor
+    from .boxed import BoxPredictor
     from .predictor import Predictor
     from .referring import ReferringPredictor
 
-    return ReferringPredictor if all(name in graphs for name in ReferringPredictor.graphs) else Predictor
+    fitting = (kind for kind in (ReferringPredictor, BoxPredictor) if all(name in graphs for name in kind.graphs))
+    return next(fitting, Predictor)
 
 
-def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None) -> Any:
+def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None, locator: Any) -> Any:
     from .runtime.onnx import OnnxEngine
 
     runner = _predictor(system, {path.stem for path in folder.glob("*.onnx")})
-    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home))
+    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home), locator)
 
 
-def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool]) -> Any:
+def _torch_predictor(
+    system: str, model: Any, file: Path, home: Path, running: tuple[str, str, bool], locator: Any
+) -> Any:
     from .runtime.torch import TorchEngine, prepared
 
     precision, device, compiled = running
@@ -119,11 +127,21 @@ def _torch_predictor(system: str, model: Any, file: Path, home: Path, running: t
     graphs = graphs_of(system, model)
     runner = _predictor(system, graphs)
     engine = TorchEngine(graphs, device, precision, compiled=compiled)
-    return _run_by(runner, system, engine, (file.parent, home), **asking)
+    return _run_by(runner, system, engine, (file.parent, home), locator, **asking)
 
 
-def _run_by(runner: Any, system: str, engine: Engine, folders: tuple[Path, Path], **asking: Any) -> Any:
-    """A runner with its tokenizer, if it reads words."""
+def _run_by(runner: Any, system: str, engine: Any, folders: tuple[Path, Path], locator: Any, **asking: Any) -> Any:
+    """A runner with its tokenizer, if it reads words, or with its locator, if it reads boxes."""
+    if "see" in runner.graphs:
+        if isinstance(locator, str) and _parts(locator)[0] == system:
+            raise ValueError(f"{system} answers about boxes and cannot find them: take another locator")
+
+        def found() -> Any:
+            return load(locator or "promptable/pointer") if locator is None or isinstance(locator, str) else locator
+
+        return runner(system, engine, found, **asking)
+    if locator is not None:
+        raise ValueError(f"{system} finds people by itself and takes no locator")
     if system.startswith("lifting/"):
         return runner(system, engine)
     tokenizers = [folder / "tokenizer.json" for folder in folders]
@@ -141,7 +159,7 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     """A system as a torch module; needs the upper floor.
 
     Args:
-        name: one of `systems()`, or such with a variant behind it.
+        name: one of `systems()`, or such with a variant behind it; some know a file's variant by themselves.
         weights: a safetensors file, the authors' own checkpoint, or None for random weights.
         options: of the system's constructor; they go before the variant's.
 
@@ -165,10 +183,11 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     if variant is not None and variant not in variants:
         raise ValueError(f"there is no variant {variant!r} of {system}; there are {', '.join(variants)}")
     state = None
+    notes: dict[str, Any] = {}
     if path is not None:
         read = getattr(module, "published", None)
         if path.suffix == ".safetensors" or read is None:
-            state = _safetensors(path)
+            state, notes = _safetensors(path)
         else:
             variant, state = read(path, variant)
     chosen = variants.get(variant, {}) if variant is not None else {}
@@ -177,10 +196,14 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     made = next(value for key, value in vars(module).items() if key.lower() == plain)
     if state is None:
         return made(**{**chosen, **options})
+    if variant is None and not notes and hasattr(module, "variant_of"):
+        variant = module.variant_of(state)
+        chosen = variants.get(variant, {})
     from .runtime.torch import Unfilled
 
+    told = _told(made, notes, path) if hasattr(made, "told") and notes else {}
     with Unfilled():
-        model = made(**{**chosen, **options})
+        model = made(**{**told, **chosen, **options})
     _check_fit(path, system, state, model.state_dict())
     # The file's own memory becomes the model's: weights are never held twice.
     model.load_state_dict(state, assign=True)
@@ -188,14 +211,53 @@ def create(name: str, weights: str | Path | None = None, **options: Any) -> Any:
     return model
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
+def _told(made: Any, notes: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """The options of a constructor that a file's notes are of."""
+    try:
+        return made.told(notes)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} says of itself what does not fit {made.__name__}: {error!r}") from error
+
+
+def save(model: Any, path: str | Path, state: dict[str, Any] | None = None) -> None:
+    """Writes a torch system's weights so that `create` and `load` make it again without options.
+
+    Beside the weights stand its `notes`, if it has such: options of its constructor.
+
+    Args:
+        path: the safetensors file, which is whole or not there.
+        state: other numbers for its entries; None takes its own.
+
+    Raises:
+        OSError: as `open` does.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    notes = getattr(model, "notes", None)
+    # One entry, since safetensors writes several in any order.
+    metadata = None if notes is None else {"notes": json.dumps(notes)}
+    waiting = path.with_suffix(".partial")
+    tensors = model.state_dict() if state is None else state
+    save_file({key: value.contiguous() for key, value in tensors.items()}, waiting, metadata=metadata)
+    waiting.replace(path)
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A file's weights, and the notes beside them."""
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+        state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+        with safe_open(path, "pt") as file:
+            said = (file.metadata() or {}).get("notes")
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+    try:
+        return state, {} if said is None else json.loads(said)
+    except ValueError as error:
+        raise ValueError(f"{path} has notes that are no JSON ({error})") from error
 
 
 def _check_fit(path: Path | None, system: str, state: dict[str, Any], expected: dict[str, Any]) -> None:

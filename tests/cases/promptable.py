@@ -13,6 +13,10 @@ from anypose.models.promptable.pointer import VARIANTS, Pointer
 from anypose.models.promptable.pointer.first_look import NEGATIVE, NOTHING, POSITIVE, STROKE, Prompts
 from anypose.models.promptable.pointer.graphs import graphs
 from anypose.models.promptable.pointer.losses import HIDDEN, NOBODY, OUTSIDE, VISIBLE, Batch
+from anypose.models.promptable.tokenclipose import VARIANTS as TOKENCLIPOSE
+from anypose.models.promptable.tokenclipose import Batch as Boxed
+from anypose.models.promptable.tokenclipose import TokenCLIPose
+from anypose.models.promptable.tokenclipose.graphs import graphs as tokenclipose_graphs
 from anypose.models.promptable.uniphd import VARIANTS as UNIPHD
 from anypose.models.promptable.uniphd import UniPHD
 from anypose.models.promptable.uniphd.answers import found_in
@@ -22,7 +26,7 @@ from anypose.models.promptable.uniphd.prompts import WORD_PADDING
 from anypose.models.promptable.uniphd.prompts import Prompts as UniPHDPrompts
 from anypose.nn.csp_darknet import DetectionHead
 from anypose.nn.published import convolutions_as_built
-from anypose.skeleton import COCO17
+from anypose.skeleton import COCO17, HOCKEY15
 from cases.case import Case, Inputs
 
 UNIPHD_EXEMPT = {
@@ -284,6 +288,71 @@ def uniphd_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[s
     return [("encode", encode), ("words", ask), ("places", ask)]
 
 
+def tokenclipose(**options: Any) -> Callable[[], TokenCLIPose]:
+    """A tiny one of players with sticks."""
+
+    def made() -> TokenCLIPose:
+        torch.manual_seed(6)
+        model = TokenCLIPose(**{**TOKENCLIPOSE["tiny"], "skeleton": HOCKEY15, **options})
+        with torch.no_grad():  # or noise would leave some of so few channels behind a ReLU
+            for conv in convolutions_as_built(model.backbone):
+                conv.weight.mul_(2.5)
+        return model
+
+    return made
+
+
+def tokenclipose_batch(model: TokenCLIPose) -> Boxed:
+    """Three crops of noise, whose keypoints lie in them, beside them, and at twice their size."""
+    random = torch.Generator().manual_seed(0)
+    keypoints = torch.rand(3, 15, 2, generator=random) * 2 - 1
+    known = (torch.arange(45).view(3, 15) % 7 > 0).float()
+    return Boxed(torch.rand(3, 3, *model.size, generator=random) * 255, (), keypoints, known)
+
+
+def tokenclipose_answer(model: TokenCLIPose, batch: Boxed) -> dict[str, Tensor]:
+    answer = model(batch.crops)
+    return {**answer._asdict(), "confidence": model.confidence(answer)}
+
+
+def tokenclipose_shapes(batch: Boxed) -> dict[str, tuple[int, ...]]:
+    people = len(batch.crops)
+    return {
+        "coarse": (people, 12, 2),
+        "coarse_sigma": (people, 12, 1),
+        "keypoints": (people, 15, 2),
+        "sigma": (people, 15, 1),
+        "confidence": (people, 15),
+    }
+
+
+def tokenclipose_rows(batch: Boxed) -> list[Boxed]:
+    return [
+        Boxed(batch.crops[i : i + 1], (), batch.keypoints[i : i + 1], batch.known[i : i + 1])
+        for i in range(len(batch.crops))
+    ]
+
+
+def tokenclipose_runs(run: Callable[[str, Inputs], Inputs], seed: int) -> list[tuple[str, Inputs]]:
+    """Run number `seed`: other crops, and another number of them."""
+    random = np.random.default_rng(seed)
+    return [("see", {"crops": random.integers(0, 256, (seed + 1, 64, 64, 3), dtype=np.uint8)})]
+
+
+def boxed(build: Callable[[], TokenCLIPose], *, exports: bool = True, rate: float = 3e-3) -> Case:
+    return Case(
+        "promptable/tokenclipose",
+        build,
+        tokenclipose_batch,
+        tokenclipose_answer,
+        tokenclipose_shapes,
+        tokenclipose_rows,
+        tokenclipose_graphs if exports else None,
+        tokenclipose_runs,
+        rate=rate,
+    )
+
+
 PROMPTABLE = (
     Case(
         "promptable/pointer",
@@ -310,4 +379,7 @@ PROMPTABLE = (
         uniphd_runs,
         exempt=UNIPHD_EXEMPT,
     ),
+    boxed(tokenclipose()),
+    boxed(tokenclipose(attention="cross", patches=True, grid=(16, 32), prompts="random")),
+    boxed(tokenclipose(attention="intention", location=False, base="laplace", double_counting=True), exports=False),
 )

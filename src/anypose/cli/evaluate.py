@@ -50,6 +50,7 @@ def evaluate(
     people alone are asked among others (mosaic) and about other pictures (nobody). Figures are over people with
     labelled keypoints; a difference inside the intervals is not an improvement.
 
+    Where DATA.json has CrowdPose's crowd indices, its figures come with those of the easy, medium and hard pictures.
     With --protocol DATA.json is a RefHuman file, asked by its own captions, points and scribbles.
 
     Exit code: 0 when all is well; 2 when the input is wrong or a picture could not be opened (the others
@@ -79,7 +80,7 @@ def evaluate(
     _refuse_inputs(json, [data, *(sample.path for sample in samples)])
     system = load_system(model, threads, weights)
 
-    from anypose.evaluation import examine, figures_of
+    from anypose.evaluation import crowd_figures, examine, figures_of
     from anypose.evaluation.bootstrap import RESAMPLES
 
     with progress(len(samples)) as advance:
@@ -87,6 +88,8 @@ def evaluate(
     if not exam.samples:
         stop(f"none of the {len(samples)} pictures in {images} could be opened; the first: {exam.faults[0]}")
     figures = figures_of(exam)
+    if any(sample.crowd_index is not None for sample in exam.samples):
+        figures["crowd"] = crowd_figures(exam)
     _show(figures, f"{model} on {data.name}, {len(exam.samples)} pictures")
     about = {"model": model, "data": data.name, "pictures": len(exam.samples), "broken": len(exam.faults)}
     if json is not None:
@@ -120,13 +123,16 @@ def _kinds(prompts: str) -> list[str]:
 
 
 def _samples(data: Path, images: Path) -> list[Sample]:
-    from anypose.data.coco import read
+    from anypose.data import coco, crowdpose
     from anypose.data.sample import DataError
+    from anypose.skeleton import COCO17, CROWDPOSE14
 
     if not images.is_dir():
         stop(f"--images {images} is {'a file, not a folder' if images.exists() else 'not there'}")
     try:
-        samples = read(data, images, _skeleton(data))
+        content = coco.load(data)
+        reader, usual = (crowdpose, CROWDPOSE14) if crowdpose.is_crowdpose(content) else (coco, COCO17)
+        samples = reader.read(data, images, _skeleton(content, usual))
     except DataError as error:
         if len(error.faults) > 1:
             stop(f"{data} has {len(error.faults)} faults; the first: {error.faults[0]}")
@@ -148,18 +154,15 @@ def _refuse_inputs(json: Path | None, inputs: list[Path]) -> None:
         stop(f"--json {json}: {getattr(error, 'strerror', None) or error}")
 
 
-def _skeleton(data: Path) -> Skeleton:
-    """The skeleton whose keypoints the file names; COCO's where that cannot be told and `read` says why."""
-    import json
-
-    from anypose.skeleton import COCO17, SKELETONS
+def _skeleton(content: dict[str, Any], usual: Skeleton) -> Skeleton:
+    """The skeleton of the keypoints that the file names; the usual one where they are not told or are not sound."""
+    from anypose.skeleton import Skeleton
 
     try:
-        categories = json.loads(data.read_bytes())["categories"]
-        named = [tuple(category["keypoints"]) for category in categories if category.get("name") == "person"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return COCO17
-    return next((skeleton for skeleton in SKELETONS.values() if skeleton.keypoints in named), COCO17)
+        named = [category for category in content["categories"] if category.get("keypoints")]
+        return Skeleton.from_category(next((c for c in named if c.get("name") == "person"), named[0]))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return usual
 
 
 def load_system(model: str, threads: int | None, weights: Path | None) -> Any:

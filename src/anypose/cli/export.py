@@ -24,17 +24,13 @@ def export(
         if weights.resolve() == (out / "model.safetensors").resolve():
             stop(f"--out {out} holds {weights.name} itself, which it would round to float16; name another folder")
         system = zoo.create(model, weights)
-        from safetensors.torch import save_file
-
         from anypose.runtime.export import export as export_graphs
 
         # Both forms hold the same float16 numbers, so that they answer alike; constants stay as they are.
         state = {name: value.half().contiguous() for name, value in system.state_dict().items()}
         system.load_state_dict({name: value.float() for name, value in state.items()})
         out.mkdir(parents=True, exist_ok=True)
-        waiting = out / "model.partial"
-        save_file(state, waiting)
-        waiting.replace(out / "model.safetensors")
+        zoo.save(system, out / "model.safetensors", state)
         paths = [out / "model.safetensors", *export_graphs(zoo.graphs_of("/".join(model.split("/")[:2]), system), out)]
     except (ValueError, OSError) as error:
         stop(str(error))

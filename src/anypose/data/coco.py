@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +26,23 @@ FAULTS_SHOWN = 20
 def read(
     json_path: str | Path,
     images_dir: str | Path,
-    skeleton: Skeleton = COCO17,
+    skeleton: Skeleton | None = COCO17,
     *,
     strict: bool = True,
 ) -> list[Sample]:
     """Read a COCO keypoint file; pictures are listed, not opened, and masks stay compressed.
 
-    Beside COCO's own fields it reads `captions` and `has_masks` of a picture (`has_masks` false:
+    Beside COCO's own fields it reads `captions`, `crowdIndex` and `has_masks` of a picture (`has_masks` false:
     keypoints only, not everybody is listed) and `caption` of an annotation. Regions with `iscrowd`
-    become `Sample.crowds`. Categories other than the person are left out.
+    become `Sample.crowds`. Categories other than the person are left out; where none is named "person", the only
+    category with keypoints is the person's.
 
     Args:
         json_path: the file.
         images_dir: the folder that `file_name` is relative to.
-        skeleton: what the keypoints are; their number and, where the file states them, their names
-            must agree.
+        skeleton: what the keypoints are to be. Where the category names the file's keypoints, they are found
+            by name, in whatever order and among whatever others; one that the file has not is a fault. None keeps
+            the file's own (`Skeleton.from_category`).
         strict: raise at any fault. Otherwise faulty entries are skipped, a `DataWarning` counts and
             names them, and a picture that lost a person is no longer `fully_labelled`.
 
@@ -49,18 +53,28 @@ def read(
         DataError: the file cannot be read at all or, when strict, holds faults; all are collected,
             the first 20 are in the message and every one in `.faults`.
     """
-    json_path, images_dir = Path(json_path), Path(images_dir)
-    content = load(json_path)
+    return samples_of(load(Path(json_path)), Path(json_path), Path(images_dir), skeleton, strict)
+
+
+def samples_of(
+    content: dict[str, Any], json_path: Path, images_dir: Path, skeleton: Skeleton | None, strict: bool
+) -> list[Sample]:
+    """What `read` gives for the content of a file."""
     faults: list[str] = []
-    people_ids = _person_categories(content.get("categories"), skeleton, faults)
+    category = _person_category(content.get("categories"), faults)
+    own = _own_skeleton(category, skeleton, faults)
     images = _images(content["images"], images_dir, faults)
-    grouped, damaged = _annotations(content["annotations"], images, people_ids, skeleton, faults)
+    people_id = None if category is None else category.get("id")
+    grouped, damaged = _annotations(content["annotations"], images, people_id, own, faults)
     if faults:
         report(json_path, faults, strict)
-    return [
-        sample_of(image, images_dir, grouped.get(key, []), skeleton, complete=key not in damaged)
+    samples = [
+        sample_of(image, images_dir, grouped.get(key, []), own, complete=key not in damaged)
         for key, image in images.items()
     ]
+    if skeleton is None or skeleton == own:
+        return samples
+    return [replace(sample, people=sample.people.to_skeleton(skeleton)) for sample in samples]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -93,21 +107,51 @@ def report(path: Path, faults: list[str], strict: bool) -> None:
     warnings.warn(f"{path}: skipped what has {count}:{shown}{more}", DataWarning, stacklevel=3)
 
 
-def _person_categories(categories: Any, skeleton: Skeleton, faults: list[str]) -> set[Any] | None:
-    """Ids of the person category, or None where the file names no categories (all are people)."""
+def _person_category(categories: Any, faults: list[str]) -> dict[str, Any] | None:
+    """The person's category, or None where the file names no categories (all are people)."""
     if not isinstance(categories, list) or not categories:
         return None
-    people = [c for c in categories if isinstance(c, dict) and c.get("name") == "person"]
+    sound = [c for c in categories if isinstance(c, dict)]
+    people = [c for c in sound if c.get("name") == "person"]
     if not people:
-        faults.append('categories: none is named "person"')
-    for category in people:
-        names = category.get("keypoints")
-        if names and tuple(names) != tuple(skeleton.keypoints):
-            faults.append(
-                f"category {category.get('id')}: keypoints are {', '.join(map(str, names))}; expected those "
-                f"of {skeleton.name}: {', '.join(skeleton.keypoints)}"
-            )
-    return {category.get("id") for category in people}
+        people = [c for c in sound if c.get("keypoints")]
+    if len(people) == 1:
+        return people[0]
+    named = ", ".join(repr(c.get("name")) for c in people)
+    faults.append(
+        f"categories: {named} are {len(people)}, of which none alone is the person"
+        if people
+        else 'categories: none is named "person" or has keypoints'
+    )
+    return people[0] if people else {"id": math.nan}  # which is no annotation's
+
+
+def _own_skeleton(category: dict[str, Any] | None, wanted: Skeleton | None, faults: list[str]) -> Skeleton:
+    """The skeleton that the file is written in, from which `wanted` can be taken by name."""
+    names = (category or {}).get("keypoints")
+    if not names:
+        if wanted is None:
+            faults.append("categories: none names its keypoints; say whose they are with a skeleton")
+        return wanted or COCO17
+    if wanted is not None and tuple(names) == wanted.keypoints:
+        return wanted
+    # Where a skeleton is asked for, the file's bones do not matter; those of CrowdPose's files go beyond its keypoints.
+    named = category or {} if wanted is None else {"name": (category or {}).get("name"), "keypoints": names}
+    try:
+        own = Skeleton.from_category(named)
+    except ValueError as error:
+        faults.append(f"category {(category or {}).get('id')}: {error}")
+        return wanted or COCO17
+    lacking = [] if wanted is None else [wanted.keypoints[there] for there, here in own.map_to(wanted) if here is None]
+    if wanted is None or not lacking:
+        return own
+    near = difflib.get_close_matches(lacking[0], own.keypoints, n=1, cutoff=0.6)
+    faults.append(
+        f"category {(category or {}).get('id')}: keypoints are {', '.join(own.keypoints)}; expected those of "
+        f"{wanted.name}: {', '.join(wanted.keypoints)}; there is no {lacking[0]!r}"
+        + (f", did it mean its {near[0]!r}?" if near else "")
+    )
+    return wanted
 
 
 def _images(records: list[Any], folder: Path, faults: list[str]) -> dict[Any, dict[str, Any]]:
@@ -147,17 +191,23 @@ def image_fault(record: Any, seen: Container[Any]) -> str | None:
     captions = record.get("captions") or []
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
         return "captions is not a list of sentences"
+    crowd = record.get("crowdIndex")
+    if crowd is not None and not (finite_numbers([crowd]) and crowd >= 0):
+        return f"crowdIndex is {crowd!r}, expected a number of at least 0"
     return None
 
 
 def _annotations(
     records: list[Any],
     images: dict[Any, dict[str, Any]],
-    people: set[Any] | None,
+    people: Any,
     skeleton: Skeleton,
     faults: list[str],
 ) -> tuple[dict[Any, list[dict[str, Any]]], set[Any]]:
-    """Sound annotations by image id, and the ids of the images that lost one."""
+    """Sound annotations by image id, and the ids of the images that lost one.
+
+    people: the id of the person's category, or None where all are people.
+    """
     grouped: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     damaged: set[Any] = set()
     listed = Counter(r.get("id") for r in records if isinstance(r, dict) and isinstance(r.get("id"), int))
@@ -165,7 +215,7 @@ def _annotations(
         if not isinstance(record, dict):
             faults.append(f"annotations[{position}]: is a {type(record).__name__}, expected an object")
             continue
-        if people is not None and record.get("category_id") not in people:
+        if people is not None and record.get("category_id") != people:
             continue
         key = record.get("image_id")
         image = images.get(key) if isinstance(key, int | str) else None
@@ -267,6 +317,7 @@ def sample_of(
         fully_labelled=bool(image.get("has_masks", True)) and complete,
         crowds=Masks.from_coco(crowds, size) if crowds else None,
         person_captions=tuple(record.get("caption") for record in persons),
+        crowd_index=image.get("crowdIndex"),
     )
 
 

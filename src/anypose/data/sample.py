@@ -43,6 +43,8 @@ class Sample:
             False, a further detection is not a mistake.
         crowds: regions of people who are not labelled one by one (COCO's `iscrowd`), or None.
         person_captions: for each of the N people, a human-written sentence about it, or None.
+        crowd_index: how much the people of the picture lie over each other, 0 for not at all, where the data set says
+            so (CrowdPose's `crowdIndex`).
     """
 
     name: str
@@ -53,6 +55,7 @@ class Sample:
     fully_labelled: bool = True
     crowds: Masks | None = None
     person_captions: tuple[str | None, ...] = ()
+    crowd_index: float | None = None
 
     def image(self) -> np.ndarray:
         """Open the picture: (H, W, 3) uint8 RGB.

@@ -1,6 +1,7 @@
 """Compares people with people: what a system found with the truth.
 
-`average_precision`, `object_keypoint_similarity` and `calibration_error` stand on their own; `examine` asks a
+`average_precision`, `crowd_precision`, `head_pck`, `object_keypoint_similarity` and `calibration_error` stand on their
+own; `examine` asks a
 system for everybody in a data set by every kind of prompt, `figures_of` turns the answers into figures with
 intervals and `table_of` into a table.
 """
@@ -9,8 +10,10 @@ from .answers import Answers, AnswersError
 from .asking import ask, dealt, gathered
 from .bootstrap import interval, resampled_pictures, resampled_ratio
 from .calibration import calibration_error
+from .crowd import crowd_figures, crowd_notes, crowd_precision
 from .exam import PROMPT_KINDS, Answer, Exam, Scene, System, examine
 from .figures import figures_of
+from .head_normalised import HeadPCK, groups_of, head_pck
 from .precision import Matches, Precision, average_precision
 from .prompts import box_prompt, point_prompt, scribble_prompt
 from .refhuman import PROTOCOLS, Reply, ranked, refhuman_figures
@@ -33,6 +36,7 @@ __all__ = [
     "Answers",
     "AnswersError",
     "Exam",
+    "HeadPCK",
     "Matches",
     "Precision",
     "Reply",
@@ -45,10 +49,15 @@ __all__ = [
     "box_prompt",
     "calibration_error",
     "correct_keypoints",
+    "crowd_figures",
+    "crowd_notes",
+    "crowd_precision",
     "dealt",
     "examine",
     "figures_of",
     "gathered",
+    "groups_of",
+    "head_pck",
     "interval",
     "keypoint_similarity",
     "mask_overlap",

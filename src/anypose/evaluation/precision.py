@@ -80,6 +80,7 @@ def average_precision(
     *,
     crowds: Sequence[Masks | None] | None = None,
     complete: Sequence[bool] | None = None,
+    ignored: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Precision:
     """Compare what was found with the truth, picture by picture.
 
@@ -91,19 +92,20 @@ def average_precision(
         crowds: for each picture regions where answers are ignored, or None.
         complete: for each picture whether everybody is labelled; elsewhere answers without a match are
             ignored.
+        ignored: for each picture (N,) which of its people are ignored by "keypoints" although they are labelled.
 
     Raises:
         ValueError: the lists differ in length, or skeletons differ.
     """
     pictures = len(truth)
-    lengths = {len(part) for part in (truth, found, crowds, complete) if part is not None}
+    lengths = {len(part) for part in (truth, found, crowds, complete, ignored) if part is not None}
     if lengths != {pictures}:
-        raise ValueError(f"truth, found, crowds and complete must be of one length, not {sorted(lengths)}")
+        raise ValueError(f"truth, found, crowds, complete and ignored must be of one length, not {sorted(lengths)}")
     if not pictures:
         return Precision(_figures(kind, None), _no_matches(0))
     labels: list[dict[str, Any]] = []
     for picture, people in enumerate(truth):
-        labels += _labels(picture + 1, people, kind)
+        labels += _labels(picture + 1, people, kind, ignored[picture] if ignored else np.zeros(len(people), bool))
         labels += _crowd_labels(picture + 1, crowds[picture] if crowds else None, len(people.skeleton))
     results = [result for picture, people in enumerate(found) for result in _results(picture + 1, people, kind)]
     if len({people.skeleton for people in (*truth, *found)}) > 1 and kind == "keypoints":
@@ -139,7 +141,7 @@ def _average_precision(
     return out
 
 
-def _labels(picture: int, people: People, kind: Kind) -> list[dict[str, Any]]:
+def _labels(picture: int, people: People, kind: Kind, ignored: NDArray[np.bool_]) -> list[dict[str, Any]]:
     known = people.masks.known if people.masks is not None else np.zeros(len(people), bool)
     records = people.masks.rle() if people.masks is not None else [None] * len(people)
     labels = []
@@ -156,7 +158,7 @@ def _labels(picture: int, people: People, kind: Kind) -> list[dict[str, Any]]:
                 "area": float(area),
                 "bbox": _corner_and_size(people.boxes[row]),
                 "keypoints": keypoints.ravel().tolist(),
-                "num_keypoints": int(visible.sum()),
+                "num_keypoints": 0 if ignored[row] else int(visible.sum()),
                 "segmentation": records[row],
             }
         )

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from .crowd import crowd_notes
+
 _COLUMNS = (
     ("pose AP", "pose_ap"),
     ("AP50", "pose_ap50"),
@@ -80,7 +82,7 @@ def notes_of(figures: dict[str, Any]) -> list[str]:
             notes.append(f"{text['no_sentence']} people have no sentence of their own and are left out of text")
         if text["chance"] is not None:
             notes.append(f"chance of the right person, two or more people: {text['chance']:.1%}")
-    return notes
+    return notes + (crowd_notes(figures["crowd"]) if "crowd" in figures else [])
 
 
 def _add_words(table: Table, text: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Protocol 2, then a long integer of 10 bytes, little end first: torch's mark.
+_OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 WRAPPER = "module."  # what DataParallel puts before every name
 
 
@@ -26,13 +28,16 @@ def read(path: Path, names: Sequence[str], system: str) -> dict[str, Tensor]:
     Raises:
         ValueError: it is not such a file, or is cut short.
     """
-    if not zipfile.is_zipfile(path):
+    whole = zipfile.is_zipfile(path)
+    if not whole and not _is_old(path):
         raise ValueError(f"{path} is not a whole checkpoint, which is a zip archive inside; download it again")
     try:
         # Authors put their program's arguments beside the weights; a Namespace only holds values.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            held: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=whole)
     except pickle.UnpicklingError as error:
+        if "truncated" in str(error):
+            raise ValueError(f"{path} is not a whole checkpoint, its end is missing; download it again") from error
         raise ValueError(
             f"{path} was not opened: it holds more than tensors and settings, and what else a pickle holds can run as "
             "a program; give the authors' own file, or one of safetensors"
@@ -48,6 +53,12 @@ def read(path: Path, names: Sequence[str], system: str) -> dict[str, Tensor]:
         called = " or ".join(map(repr, names))
         raise ValueError(f"{path} holds no weights under the name {called}; give the authors' {system} checkpoint")
     return state
+
+
+def _is_old(path: Path) -> bool:
+    """Whether this is a checkpoint as torch wrote them before 1.6: a plain pickle that begins with its mark."""
+    with path.open("rb") as file:
+        return file.read(len(_OLD)) == _OLD
 
 
 def renamed(state: Mapping[str, Tensor], names: Sequence[tuple[str, str]], system: str) -> dict[str, Tensor]:

@@ -104,6 +104,9 @@ class LiteHRNet(nn.Module):
 
     forward: (B, inputs, H, W), H and W multiples of 32, to
         (B, stem, H/2, W/2), the map after the first convolution, and (B, channels[0], H/4, W/4).
+
+    Attributes:
+        widths: channels of the maps that `levels` gives, from the finest.
     """
 
     def __init__(
@@ -131,9 +134,15 @@ class LiteHRNet(nn.Module):
                 self.fusions.append(Fusion(widths))
         # From the coarsest branch up: the last keeps its width.
         outputs = (channels[0], *channels)[: len(channels)]
+        self.widths = outputs
         self.ascend = nn.ModuleList(separable(w, o, relu=True) for w, o in zip(channels, outputs))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        half, levels = self.levels(pictures)
+        return half, levels[0]
+
+    def levels(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The map after the first convolution, and one of each stride from 4 to 32, all of which know the coarser."""
         half = self.first(pictures)  # B stem H/2 W/2
         quarter = self.stem(half)  # B stem H/4 W/4
         branches = [self.enter(quarter)]
@@ -145,8 +154,8 @@ class LiteHRNet(nn.Module):
                 assert isinstance(units, nn.ModuleList)
                 branches = self.fusions[module]([unit(x) for unit, x in zip(units, branches)])
                 module += 1
-        x = self.ascend[-1](branches[-1])
+        levels = [self.ascend[-1](branches[-1])]
         for level in range(len(branches) - 2, -1, -1):
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
-            x = self.ascend[level](branches[level] + x)
-        return half, x
+            x = F.interpolate(levels[0], scale_factor=2.0, mode="bilinear", align_corners=True)
+            levels.insert(0, self.ascend[level](branches[level] + x))
+        return half, levels

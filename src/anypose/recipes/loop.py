@@ -22,10 +22,10 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedType, gather_object
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from anypose import zoo
 from anypose.files import write_atomically
 from anypose.recipes import sharded
 from anypose.recipes.checkpoints import TrainingError, checkpoints, random_state, read, set_random_state, write
@@ -421,9 +421,7 @@ class _Run:
         if self.accelerator.is_main_process:
             from anypose.report.training import write_training_page
 
-            waiting = self.out / "model.partial"
-            save_file(average, waiting)
-            waiting.replace(self.out / "model.safetensors")
+            zoo.save(self.recipe.model, self.out / "model.safetensors", average)
             write_training_page(self.out)
         self.accelerator.wait_for_everyone()
         return self.model.eval()

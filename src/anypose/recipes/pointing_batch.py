@@ -88,13 +88,13 @@ class Parts:
         region = _half_body(box, keypoints, known, rng) if rng.random() < 0.15 else box
         to_view = _crop_affine(region, rng)
         to_crop = np.linalg.inv(np.vstack((to_view, (0, 0, 1))))[:2]
-        crop = _warp(view.image, to_view, CROP)
+        crop = warped(view.image, to_view, CROP)
         places = keypoints @ to_crop[:, :2].T + to_crop[:, 2]
         mask = view.masks[person]
         stretched = to_view * (2, 2, 1)  # the mask is made at half the crop's size
         truth: np.ndarray = np.zeros((CROP[0] // 2, CROP[1] // 2), np.float32)
         if mask is not None:
-            truth = _warp(mask.astype(np.uint8) * 255, stretched, truth.shape).astype(np.float32) / 255
+            truth = warped(mask.astype(np.uint8) * 255, stretched, truth.shape).astype(np.float32) / 255
         if rng.random() < 0.15:
             crop, truth, known = _cut_off(crop, truth, places, known, rng)
         elif rng.random() < 0.25:
@@ -208,7 +208,7 @@ def _crop_affine(box: np.ndarray, rng: Generator) -> np.ndarray:
     return np.column_stack((linear, centre - linear @ (CROP[1] / 2, CROP[0] / 2)))
 
 
-def _warp(image: np.ndarray, to_image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def warped(image: np.ndarray, to_image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bilinear, after shrinking where pixels would be skipped; black outside."""
     step = math.sqrt(abs(np.linalg.det(to_image[:, :2])))
     picture = Image.fromarray(image)

@@ -3,6 +3,7 @@
 from .bodies import CMU31, H36M17, HUMANEVA15, MPI_INF_3DHP17, MPII16
 from .derived import derive
 from .pictures import COCO17, CROWDPOSE14, LSP14
+from .players import HOCKEY15, LACROSSE14
 from .skeleton import Skeleton
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "COCO17",
     "CROWDPOSE14",
     "H36M17",
+    "HOCKEY15",
     "HUMANEVA15",
+    "LACROSSE14",
     "LSP14",
     "MPII16",
     "MPI_INF_3DHP17",
@@ -21,5 +24,16 @@ __all__ = [
 
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton
-    for skeleton in (COCO17, CROWDPOSE14, LSP14, H36M17, MPI_INF_3DHP17, HUMANEVA15, MPII16, CMU31)
+    for skeleton in (
+        COCO17,
+        CROWDPOSE14,
+        LSP14,
+        HOCKEY15,
+        LACROSSE14,
+        H36M17,
+        MPI_INF_3DHP17,
+        HUMANEVA15,
+        MPII16,
+        CMU31,
+    )
 }
