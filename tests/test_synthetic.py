@@ -34,7 +34,7 @@ from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
 from anypose.data.synthetic.people import Person, stand
 from anypose.data.synthetic.poses import Drawn, moving
-from anypose.data.synthetic.raster import rasterize
+from anypose.data.synthetic.raster import DeviceError, device_named, rasterize
 from anypose.data.synthetic.sequences import Walker, progress_of
 from anypose.data.synthetic.stances import LIBRARY
 from anypose.data.synthetic.turns import axis_angle, between, rotation
@@ -179,6 +179,56 @@ def test_a_triangle_covers_the_centres_of_its_pixels() -> None:
     assert (two.face[two.nearest] == 1).all()
 
 
+def by_hand(points: np.ndarray, faces: np.ndarray, size: tuple[int, int], two_sided: np.ndarray) -> np.ndarray:
+    """(F, H * W, 4) depth and weights of each triangle at each pixel by solving for the point on it, nan outside."""
+    y, x = (part.ravel() + 0.5 for part in np.mgrid[: size[0], : size[1]])
+    found = np.full((len(faces), x.size, 4), np.nan)
+    for number, face in enumerate(faces):
+        corners = points[face]
+        # A pixel's ray through a triangle in space: x and y are those of the corners times their depths.
+        space = np.column_stack((corners[:, 0] * corners[:, 2], corners[:, 1] * corners[:, 2], corners[:, 2])).T
+        if np.linalg.det(space) > 0 and not two_sided[number]:
+            continue
+        weights = np.linalg.solve(space, np.stack((x, y, np.ones_like(x)))).T  # H*W 3, of depth 1
+        depth = 1 / weights.sum(1)
+        inside = (weights >= 0).all(1)
+        found[number, inside] = np.column_stack((depth, weights * depth[:, None]))[inside]
+    return found
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_z_buffer_agrees_with_solving_for_each_pixel(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    random = np.random.default_rng(3)
+    size, count = (40, 56), 30
+    points = np.concatenate((random.uniform(-12, 64, (3 * count, 2)), random.uniform(1, 6, (3 * count, 1))), 1)
+    faces, two_sided = np.arange(3 * count).reshape(count, 3), np.arange(count) % 3 == 0
+    expected = by_hand(points, faces, size, two_sided)
+    drawn = rasterize(points, faces, size, two_sided, device)
+    ours = np.full_like(expected, np.nan)
+    ours[drawn.face, drawn.pixel] = np.column_stack((drawn.depth, drawn.weights))
+    # Only where a pixel's centre lies on an edge may they be of two minds.
+    apart = np.isnan(ours[..., 0]) != np.isnan(expected[..., 0])
+    assert apart.sum() < 3
+    both = ~np.isnan(ours[..., 0]) & ~np.isnan(expected[..., 0])
+    assert both.sum() > 5000
+    assert np.allclose(ours[both], expected[both], rtol=1e-3, atol=1e-3)
+    nearest = np.nanmin(np.where(np.isnan(expected[..., 0]), np.inf, expected[..., 0]), 0)
+    assert np.mean(np.isclose(drawn.buffer, nearest, rtol=1e-3)) > 0.999
+    front = drawn.front()
+    chosen = expected[..., 0][:, front.pixel]
+    same = np.where(np.isnan(chosen), np.inf, chosen).argmin(0) == front.face
+    assert same.mean() > 0.999
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    assert device_named("cpu") == torch.device("cpu")
+    for name in ("gpu", "cpu:1", "cuda:99"):
+        with pytest.raises(DeviceError, match="cpu"):
+            device_named(name)
+
+
 def test_keypoints_are_the_projected_joints(frames: list[Frame]) -> None:
     for frame in frames:
         camera = frame.camera.to_dict()
@@ -301,6 +351,7 @@ def test_the_readers_of_coco_and_refhuman_read_what_the_command_writes(tmp_path:
         (["--size", "20x20"], "too small"),
         (["--size", "big"], "640x480"),
         (["--people", "some"], "such as 3"),
+        (["--device", "gpu"], "auto, cpu, cuda"),
         (["--body", "nobody.npz"], "no body file"),
         (["--backgrounds", "nowhere"], "not there"),
     ],

@@ -45,6 +45,9 @@ def synthesize(
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the first pictures with their truth.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="That renders: cpu, cuda, or auto, a GPU where there is one.")
+    ] = "auto",
     shard: Annotated[int, typer.Option(min=1, help="Pictures that a process makes at a time.")] = 50,
 ) -> None:
     """Write pictures, and people.json with keypoints, masks and sentences in COCO's layout.
@@ -68,6 +71,7 @@ def synthesize(
     from anypose.data.synthetic.body import BodyError
     from anypose.data.synthetic.engine import Settings, Source
     from anypose.data.synthetic.mocap import MocapError
+    from anypose.data.synthetic.raster import DeviceError, device_named
     from anypose.data.synthetic.scene import SceneError, Wishes
     from anypose.data.synthetic.sheet import drawn_sheet
     from anypose.data.synthetic.writing import Plan, PlanError, write
@@ -89,6 +93,7 @@ def synthesize(
             frames=frames,
             cameras=cameras,
             into=_photographs(into, images),
+            device=str(device_named(device)),
         )
         source = Source(settings)
         plan = Plan(settings, count, shard, arrays, refhuman)
@@ -108,7 +113,7 @@ def synthesize(
             )
             shown = islice(made, 12)
             write_atomically(sheet, encode_picture(drawn_sheet(list(shown)), sheet))
-    except (SceneError, BodyError, MocapError, PlanError, PictureError, DataError) as error:
+    except (SceneError, BodyError, MocapError, DeviceError, PlanError, PictureError, DataError) as error:
         stop(" ".join(str(error).split()))
     except OSError as error:
         stop(f"{error.filename or out}: {error.strerror or error}")

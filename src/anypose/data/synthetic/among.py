@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from anypose.data.composing import HIDDEN, VISIBLE, View
 from anypose.data.sample import Sample
@@ -39,7 +40,13 @@ class Joined:
 
 
 def put_into(
-    sample: Sample, count: int, body: Body, things: float, name: str, rng: np.random.Generator
+    sample: Sample,
+    count: int,
+    body: Body,
+    things: float,
+    name: str,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
 ) -> Joined | None:
     """Up to `count` people in a photograph, standing where its own people show the ground to be.
 
@@ -60,7 +67,8 @@ def put_into(
         return None
     light = replace(Light.random(rng, False), haze=0.0, drift=(0.0, 0.0), exposure=_exposure(view.image), noise=1.0)
     seed = int(rng.integers(1 << 31))
-    alone = frame_of(Scene(crowd, camera, photographed(view.image, camera), light, "photograph"), name, seed)
+    scene = Scene(crowd, camera, photographed(view.image, camera), light, "photograph")
+    alone = frame_of(scene, name, seed, device)
     frame = _behind(alone, view, distances)
     if frame is None or not frame.people or _too_much(frame, view):
         return None

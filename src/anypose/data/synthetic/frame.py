@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from anypose.data.synthetic.body import SMPLH_JOINTS
 from anypose.data.synthetic.camera import Camera
@@ -128,12 +129,13 @@ class Frame:
         )
 
 
-def frame_of(scene: Scene, name: str, seed: int) -> Frame:
+def frame_of(scene: Scene, name: str, seed: int, device: torch.device | str = "cpu") -> Frame:
     """Render a scene and gather the truth. People of whom next to nothing would be seen are taken out of it, so that
     everybody in the picture is in the truth."""
     people = list(scene.people)
     while True:
-        layers = render(people, scene.camera, scene.backdrop, scene.light, np.random.default_rng(seed))
+        noise = np.random.default_rng(seed)
+        layers = render(people, scene.camera, scene.backdrop, scene.light, noise, device)
         seen = np.array([(layers.ids == k + 1).sum() for k in range(len(people))], float)
         inside = layers.whole.reshape(len(people), layers.ids.size).sum(1)
         shares = seen / np.maximum(inside, 1)

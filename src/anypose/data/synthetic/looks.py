@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -183,7 +184,15 @@ def _pick(rng: np.random.Generator, weights: dict[str, float] | dict[str, int]) 
 
 def linear(rgb: object) -> np.ndarray:
     """sRGB 0 to 255 -> light 0 to 1."""
-    return (np.asarray(rgb, np.float32) / 255) ** 2.2
+    values = np.asarray(rgb)
+    if values.dtype == np.uint8:
+        return _bytes_of_light()[values]
+    return (values.astype(np.float32) / 255) ** 2.2
+
+
+@cache
+def _bytes_of_light() -> np.ndarray:
+    return (np.arange(256, dtype=np.float32) / 255) ** 2.2
 
 
 # Columns of the attributes that are interpolated over a triangle: see `attributes`.

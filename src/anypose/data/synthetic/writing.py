@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from PIL import Image
 from anypose.annotations import to_coco
 from anypose.data.scribbles import draw_scribbles
 from anypose.data.synthetic.among import Joined
-from anypose.data.synthetic.checking import meant
+from anypose.data.synthetic.checking import Reader
 from anypose.data.synthetic.engine import Settings, Source
 from anypose.data.synthetic.frame import STATES, Frame, PersonTruth
 from anypose.data.synthetic.words import expressions
@@ -176,7 +177,7 @@ def _records(
         "camera": frame.camera.to_dict(),
         "place": frame.place,
     }
-    said = expressions(frame, rng, plan.settings.sentences)
+    said, reader = expressions(frame, rng, plan.settings.sentences), Reader(frame)
     annotations, entries = [], []
     masks = Masks.from_bitmaps(frame.layers.whole) if len(frame.people) else None
     amodal = masks.rle() if masks is not None else []
@@ -184,7 +185,7 @@ def _records(
         kept = []
         for sentence in said[k]:
             # What the second routine does not read as this person is not written; it is counted, and none is expected.
-            sure = meant(sentence.text, frame) == [k]
+            sure = reader.meant(sentence.text) == [k]
             counts["expressions" if sure else "left out"] += 1
             if sure:
                 kept.append(sentence.text)
@@ -295,7 +296,11 @@ def packed(frame: Frame) -> bytes:
         "identities": np.array([p.placed.person.identity for p in people], np.int64),
     }
     stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
+    # As `np.savez_compressed`, by the fastest of zlib's levels: less than half the time, files a sixth larger.
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
     return stream.getvalue()
 
 
