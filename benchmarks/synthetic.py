@@ -1,12 +1,13 @@
 """What synthetic people cost, and what of them.
 
-    python benchmarks/synthetic.py [--pictures 40] [--people 3] [--size 512] [--processes 2] [--device cpu] [--json FILE]
+    python benchmarks/synthetic.py [--pictures 40] [--people 3] [--size 512] [--processes 2] [--device cpu]
+                                   [--json FILE]
 
 Pictures with all truth (maps of every pixel, 3D, masks, sentences read back by the second routine) are written as
 `anypose data synthesize --arrays` writes them, by a process for each core; the time to start the processes counts too,
-and is told apart. Before that one process says where its time goes, as shares of processor time, and how often numpy could
-have sorted a million numbers in the time of a picture: a figure to compare machines by. On a busy machine trust the
-shares and that ratio, not the pictures a second.
+and is told apart. Before that one process says where its time goes, as shares of processor time, and how many times
+numpy could have heap-sorted a million numbers in the time of a picture: a figure to compare machines by. On a busy
+machine trust the shares and that ratio, not the pictures a second.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def shares(settings: Settings, pictures: int) -> dict[str, float]:
     total = sum(spent.values())
     out = {f"share of {name}": seconds / total for name, seconds in spent.items()}
     out["processor seconds a picture"] = total / pictures
-    out["in sorts of a million numbers"] = total / pictures / _sorting()
+    out["in heap sorts of a million numbers"] = total / pictures / _sorting()
     out["pictures a second of one processor"] = pictures / total
     return out | {"sentences": said, "sentences not read back as one person": wrong}
 

@@ -25,11 +25,11 @@ from anypose.data.synthetic import (
     Wishes,
     sample_of,
 )
-from anypose.data.synthetic.among import put_into
+from anypose.data.synthetic.among import Joined, put_into
 from anypose.data.synthetic.angles import pose_of
 from anypose.data.synthetic.body import rotations_of
-from anypose.data.synthetic.checking import meant
-from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, states_of
+from anypose.data.synthetic.checking import Reader, meant
+from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, box_around, states_of
 from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
 from anypose.data.synthetic.people import Person, stand
@@ -499,15 +499,42 @@ def test_people_leave_and_come_back(body: Body) -> None:
     assert there.facing @ back.facing < -0.9
 
 
-def test_people_are_put_among_those_of_a_photograph(frames: list[Frame], body: Body) -> None:
-    scene = frames[0]
-    sample = sample_of(scene, np.random.default_rng(0))
-    made = None
-    for seed in range(12):
-        made = put_into(sample, 2, body, 0.0, "00000000", np.random.default_rng(seed))
-        if made is not None:
-            break
-    assert made is not None
+@pytest.fixture(scope="module")
+def joined(frames: list[Frame], body: Body) -> list[Joined]:
+    """A frame taken for a photograph, with others put in."""
+    sample = sample_of(frames[0], np.random.default_rng(0))
+    tries = (put_into(sample, 2, body, 0.5, "00000000", np.random.default_rng(seed)) for seed in range(12))
+    found = [made for made in tries if made is not None]
+    assert len(found) > 2
+    return found
+
+
+def test_what_is_said_in_a_photograph_is_true_of_one_even_when_everybody_is_known(
+    frames: list[Frame], joined: list[Joined]
+) -> None:
+    said = 0
+    for number, made in enumerate(joined):
+        new, others = made.frame.people, made.kept_masks
+        boxes = np.array([box_around(mask) for mask in others])
+        reader = Reader(made.frame, others)
+        # Here the photograph's people are known after all, to this test alone.
+        ids = made.frame.layers.ids.copy()
+        for k, mask in enumerate(others):
+            ids[mask] = len(new) + k + 1
+        everything = replace(made.frame, layers=replace(made.frame.layers, ids=ids), people=[*new, *frames[0].people])
+        for k, sentences in enumerate(expressions(made.frame, np.random.default_rng(number), 6, boxes)):
+            for sentence in sentences:
+                assert sentence.has_position
+                assert reader.meant(sentence.text) == [k], sentence
+                assert meant(sentence.text, everything) == [k], sentence
+            said += len(sentences)
+        for text in ("the person in red", "the tallest one", "the person holding a handbag"):
+            assert len(reader.meant(text)) != 1
+    assert said > 20
+
+
+def test_people_are_put_among_those_of_a_photograph(frames: list[Frame], joined: list[Joined]) -> None:
+    scene, made = frames[0], joined[0]
     assert made.kept == len(scene.people)
     assert len(made.view.boxes) == made.kept + len(made.frame.people)
     new = np.zeros(scene.camera.size, bool)

@@ -155,8 +155,8 @@ def _truth(k: int, placed: Placed, layers: Layers, camera: Camera, share: float)
     held = layers.things[k]
     return PersonTruth(
         placed=placed,
-        box=_box(layers.ids == k + 1),
-        whole_box=_box(layers.whole[k]),
+        box=box_around(layers.ids == k + 1),
+        whole_box=box_around(layers.whole[k]),
         keypoints=keypoints[:, :2],
         keypoints_3d=camera.seen(points),
         keypoint_states=states_of(keypoints, size * _COCO_DEPTH, k, layers),
@@ -198,7 +198,8 @@ def states_of(projected: Array, depths: Array, k: int, layers: Layers) -> np.nda
     return np.where(inside, found, OUTSIDE).astype(np.int8)
 
 
-def _box(mask: np.ndarray) -> Array:
+def box_around(mask: np.ndarray) -> Array:
+    """(4,) x0 y0 x1 y1 pixels around a mask (H, W), zeros where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return np.zeros(4)

@@ -23,11 +23,12 @@ import numpy as np
 from PIL import Image
 
 from anypose.annotations import to_coco
+from anypose.data.describe import Sentence
 from anypose.data.scribbles import draw_scribbles
 from anypose.data.synthetic.among import Joined
 from anypose.data.synthetic.checking import Reader
 from anypose.data.synthetic.engine import Settings, Source
-from anypose.data.synthetic.frame import STATES, Frame, PersonTruth
+from anypose.data.synthetic.frame import STATES, Frame, PersonTruth, box_around
 from anypose.data.synthetic.words import expressions
 from anypose.files import write_atomically
 from anypose.masks import Masks
@@ -142,7 +143,7 @@ def _write_shard(job: tuple[Plan, str, int]) -> int:
         joined = source.joined(number) if plan.settings.into is not None else None
         for frame in [joined.frame] if joined is not None else source.frames(number):
             if joined is not None:
-                image, annotations, entries = _among(joined, plan)
+                image, annotations, entries = _among(joined, number, plan, counts)
             else:
                 image, annotations, entries = _records(frame, number, plan, counts)
             _save_picture(frame, folder / IMAGES / image["file_name"], number)
@@ -182,48 +183,62 @@ def _records(
     masks = Masks.from_bitmaps(frame.layers.whole) if len(frame.people) else None
     amodal = masks.rle() if masks is not None else []
     for k, (record, person) in enumerate(zip(to_coco(frame.labels, ident, labels=True), frame.people)):
-        kept = []
-        for sentence in said[k]:
-            # What the second routine does not read as this person is not written; it is counted, and none is expected.
-            sure = reader.meant(sentence.text) == [k]
-            counts["expressions" if sure else "left out"] += 1
-            if sure:
-                kept.append(sentence.text)
+        kept = _confirmed(said[k], k, reader, counts)
         record |= {"id": ident * 20 + k, "expressions": kept, "amodal_segmentation": amodal[k], **_about(person)}
         if kept:
             record["caption"] = kept[0]
         annotations.append(record)
         if plan.refhuman and kept:
-            entries.append(_entry(frame, k, record, kept[0], image, rng))
+            entries.append(_entry(frame.mask(k), record, kept[0], image, rng))
     return image, annotations, entries
 
 
-def _among(joined: Joined, plan: Plan) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-    """The image and the annotations of a photograph with people put in.
+def _confirmed(said: list[Sentence], k: int, reader: Reader, counts: dict[str, int]) -> list[str]:
+    """The sentences that the second routine reads as person k; the others are counted, and none is expected."""
+    kept = [sentence.text for sentence in said if reader.meant(sentence.text) == [k]]
+    counts["expressions"] += len(kept)
+    counts["left out"] += len(said) - len(kept)
+    return kept
 
-    Of the photograph's people it is not known what they wear or do, so that nothing can be said that is surely true of
-    one person alone: there are no sentences.
+
+def _among(
+    joined: Joined, number: int, plan: Plan, counts: dict[str, int]
+) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """As `_records`, of a photograph with people put in: the photograph's own come first.
+
+    Of these it is not known what they wear or do. What tells somebody from them is the place in the picture, which
+    every sentence here therefore speaks of.
     """
-    frame = joined.frame
+    frame, rng = joined.frame, np.random.default_rng([plan.settings.seed, number, 5])
+    others, added = joined.kept_masks, len(joined.frame.people)
+    boxes = np.array([box_around(mask) for mask in others])
+    said, reader = expressions(frame, rng, plan.settings.sentences, boxes), Reader(frame, others)
     height, width = frame.camera.size
     ident = int(frame.name)
     image = {"id": ident, "file_name": f"{frame.name}.jpg", "height": height, "width": width, "place": frame.place}
-    annotations = []
+    annotations, entries = [], []
     for k, record in enumerate(to_coco(joined.view.people(), ident, labels=True)):
-        record["id"] = ident * 100 + k
-        if k >= joined.kept:
-            record |= _about(frame.people[k - joined.kept])
-        record["synthetic"] = k >= joined.kept
+        new = k >= joined.kept
+        # The frame's people come first for who speaks and who reads, the photograph's first in the file.
+        place = k - joined.kept if new else k + added
+        kept = _confirmed(said[place], place, reader, counts)
+        record |= {"id": ident * 100 + k, "expressions": kept, "synthetic": new}
+        if new:
+            record |= _about(frame.people[place])
+        if kept:
+            record["caption"] = kept[0]
         annotations.append(record)
-    return image, [record for record in annotations if record["area"] > 0], []
+        if plan.refhuman and kept:
+            entries.append(_entry(frame.mask(place) if new else others[k], record, kept[0], image, rng))
+    return image, annotations, entries
 
 
 def _entry(
-    frame: Frame, k: int, record: dict[str, Any], text: str, image: dict[str, Any], rng: np.random.Generator
+    mask: np.ndarray, record: dict[str, Any], text: str, image: dict[str, Any], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """RefHuman's image and annotation of one person."""
-    scribbles = draw_scribbles(frame.mask(k), rng, SCRIBBLES)
-    polygons = Masks.from_bitmaps(frame.mask(k)[None]).polygons()[0]
+    """RefHuman's image and annotation of one person, of whom `mask` (H, W) is seen."""
+    scribbles = draw_scribbles(mask, rng, SCRIBBLES)
+    polygons = Masks.from_bitmaps(mask[None]).polygons()[0]
     plain = ("bbox", "area", "iscrowd", "num_keypoints", "keypoints", "category_id")
     annotation = {name: record[name] for name in plain}
     ident = record["id"]
