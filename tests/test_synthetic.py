@@ -38,6 +38,7 @@ from anypose.data.synthetic.raster import DeviceError, device_named, rasterize
 from anypose.data.synthetic.sequences import Walker, progress_of
 from anypose.data.synthetic.stances import LIBRARY
 from anypose.data.synthetic.turns import axis_angle, between, rotation
+from anypose.data.synthetic.video import VideoError, check_video
 from anypose.data.synthetic.words import expressions
 from anypose.data.synthetic.writing import Plan, write
 
@@ -351,6 +352,7 @@ def test_the_readers_of_coco_and_refhuman_read_what_the_command_writes(tmp_path:
         (["--size", "20x20"], "too small"),
         (["--size", "big"], "640x480"),
         (["--people", "some"], "such as 3"),
+        (["--video"], "give --frames 2"),
         (["--device", "gpu"], "auto, cpu, cuda"),
         (["--body", "nobody.npz"], "no body file"),
         (["--backgrounds", "nowhere"], "not there"),
@@ -490,6 +492,40 @@ def test_walkers_keep_their_identity_and_their_feet_do_not_slide(body: Body) -> 
     speed = np.linalg.norm(np.diff(path, axis=0), axis=-1) * 30
     # The slower foot is the one that carries: it stays while the pelvis goes on at a metre a second.
     assert speed.min(1).mean() < 0.25
+
+
+def test_a_sequence_becomes_a_video_of_each_camera(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed (extra [video])")
+    settings = Settings(Wishes(people=(1, 1), size=(96, 128)), seed=3, frames=4, cameras=2)
+    plan = Plan(settings, 1, video=True)
+    write(plan, tmp_path / "one")
+    images = json.loads((tmp_path / "one" / "people.json").read_text())["images"]
+    assert [(image["video"], image["frame"]) for image in images[2:6]] == [
+        ("videos/0000_0.mp4", 2), ("videos/0000_0.mp4", 3), ("videos/0000_1.mp4", 0), ("videos/0000_1.mp4", 1)
+    ]  # fmt: skip
+    frames = list(Source(settings).frames(0))
+    with av.open(str(tmp_path / "one" / "videos" / "0000_1.mp4")) as container:
+        assert container.streams.video[0].average_rate == 15
+        shown = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+    assert len(shown) == 4
+    # As the frames are, but for what H.264 loses; the next frame is another.
+    assert np.abs(shown[1].astype(int) - frames[5].image).mean() < 5
+    write(plan, tmp_path / "two")
+    names = ("0000_0.mp4", "0000_1.mp4")
+    one, two = ([(tmp_path / run / "videos" / name).read_bytes() for name in names] for run in ("one", "two"))
+    assert one == two
+
+
+def test_videos_that_cannot_be_made_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import anypose.data.synthetic.video as module
+
+    with pytest.raises(VideoError, match="--frames 2"):
+        check_video([(96, 128)], 1)
+    with pytest.raises(VideoError, match="instead of 127x96"):
+        check_video([(96, 127)], 3)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(VideoError, match="pip install"):
+        check_video([(96, 128)], 3)
 
 
 def test_people_leave_and_come_back(body: Body) -> None:

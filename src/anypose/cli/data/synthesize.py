@@ -40,6 +40,9 @@ def synthesize(
         int, typer.Option(min=1, help="Of a sequence in which people walk; --count is then of sequences.")
     ] = 1,
     cameras: Annotated[int, typer.Option(min=1, max=8, help="That see each sequence.")] = 1,
+    video: Annotated[
+        bool, typer.Option("--video", help="Sequences as mp4 too. Needs `pip install anypose[video]`.")
+    ] = False,
     arrays: Annotated[bool, typer.Option("--arrays", help="3D truth and maps of every pixel too, as npz.")] = False,
     refhuman: Annotated[bool, typer.Option("--refhuman", help="RefHuman's layout too: referred.json.")] = False,
     sheet: Annotated[
@@ -60,7 +63,7 @@ def synthesize(
       anypose data synthesize people/ --count 1000
       anypose data synthesize people/ --count 200 --people 3 --size 512x512 --arrays --sheet people.jpg
       anypose data synthesize people/ --backgrounds photos/ --refhuman
-      anypose data synthesize walks/ --count 4 --frames 45 --cameras 2 --people 3
+      anypose data synthesize walks/ --count 4 --frames 45 --cameras 2 --people 3 --video
     """
     from itertools import islice
 
@@ -74,6 +77,7 @@ def synthesize(
     from anypose.data.synthetic.raster import DeviceError, device_named
     from anypose.data.synthetic.scene import SceneError, Wishes
     from anypose.data.synthetic.sheet import drawn_sheet
+    from anypose.data.synthetic.video import VideoError
     from anypose.data.synthetic.writing import Plan, PlanError, write
     from anypose.files import write_atomically
     from anypose.pictures import PictureError, encode_picture
@@ -96,7 +100,7 @@ def synthesize(
             device=str(device_named(device)),
         )
         source = Source(settings)
-        plan = Plan(settings, count, shard, arrays, refhuman)
+        plan = Plan(settings, count, shard, arrays, refhuman, video)
         with progress(count) as advance:
 
             def report(frames: int) -> None:
@@ -113,7 +117,7 @@ def synthesize(
             )
             shown = islice(made, 12)
             write_atomically(sheet, encode_picture(drawn_sheet(list(shown)), sheet))
-    except (SceneError, BodyError, MocapError, DeviceError, PlanError, PictureError, DataError) as error:
+    except (SceneError, BodyError, MocapError, DeviceError, PlanError, VideoError, PictureError, DataError) as error:
         stop(" ".join(str(error).split()))
     except OSError as error:
         stop(f"{error.filename or out}: {error.strerror or error}")

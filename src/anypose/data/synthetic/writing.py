@@ -29,6 +29,7 @@ from anypose.data.synthetic.among import Joined
 from anypose.data.synthetic.checking import Reader
 from anypose.data.synthetic.engine import Settings, Source
 from anypose.data.synthetic.frame import STATES, Frame, PersonTruth, box_around
+from anypose.data.synthetic.video import VIDEOS, Films, check_video
 from anypose.data.synthetic.words import expressions
 from anypose.files import write_atomically
 from anypose.masks import Masks
@@ -49,6 +50,7 @@ class Plan:
         count: frames in all. shard: frames of a shard.
         arrays: write 3D truth and maps of every pixel as npz beside the pictures.
         refhuman: write RefHuman's layout too, one entry for each person.
+        video: write a video of each camera of each sequence too.
     """
 
     settings: Settings
@@ -56,6 +58,7 @@ class Plan:
     shard: int = 50
     arrays: bool = False
     refhuman: bool = False
+    video: bool = False
 
     @property
     def shards(self) -> int:
@@ -79,9 +82,13 @@ def write(
 
     Raises:
         PlanError: the folder holds frames of another plan.
+        VideoError: videos cannot be made of them.
         OSError: something cannot be written.
     """
-    for folder in (out, out / IMAGES, *([out / ARRAYS] if plan.arrays else [])):
+    if plan.video:
+        check_video(list(plan.settings.sizes) or [plan.settings.wishes.size], plan.settings.frames)
+    wanted = {ARRAYS: plan.arrays, VIDEOS: plan.video}
+    for folder in (out, out / IMAGES, *(out / name for name, is_wanted in wanted.items() if is_wanted)):
         folder.mkdir(parents=True, exist_ok=True)
     _same_plan(plan, out)
     missing = [shard for shard in range(plan.shards) if not _shard_file(out, shard).is_file()]
@@ -139,6 +146,7 @@ def _write_shard(job: tuple[Plan, str, int]) -> int:
     folder, source = Path(out), Source(plan.settings)
     records: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     counts = {"expressions": 0, "left out": 0}
+    films = Films(folder) if plan.video else None
     for number in _numbers(plan, shard):
         joined = source.joined(number) if plan.settings.into is not None else None
         for frame in [joined.frame] if joined is not None else source.frames(number):
@@ -146,12 +154,16 @@ def _write_shard(job: tuple[Plan, str, int]) -> int:
                 image, annotations, entries = _among(joined, number, plan, counts)
             else:
                 image, annotations, entries = _records(frame, number, plan, counts)
+            if films is not None:
+                image |= films.add(frame)
             _save_picture(frame, folder / IMAGES / image["file_name"], number)
             if plan.arrays:
                 write_atomically(folder / ARRAYS / f"{frame.name}.npz", packed(frame))
             records["images"].append(image)
             records["annotations"] += annotations
             records.setdefault("entries", []).extend(entries)
+    if films is not None:
+        films.close()
     write_atomically(_shard_file(folder, shard), json.dumps({**records, "counts": counts}) + "\n")
     return len(_numbers(plan, shard))
 
