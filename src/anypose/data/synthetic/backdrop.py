@@ -49,34 +49,29 @@ class Backdrop:
     picture: np.ndarray | None = None
 
 
+_FINE = 128
+"""Cells of the noise in one of its units; `_noise` repeats after 8 of these."""
+
+
 @cache
-def _noise(seed: int = 7, side: int = 256) -> np.ndarray:
+def _noise(seed: int = 7, side: int = 8 * _FINE) -> np.ndarray:
     """(side, side) smooth noise with mean 0 that repeats, of several sizes of grain."""
     rng = np.random.default_rng(seed)
     out = np.zeros((side, side), np.float32)
     for octave, weight in ((8, 1.0), (16, 0.7), (32, 0.5), (64, 0.4), (256, 0.3)):
         coarse = rng.normal(0, 1, (octave, octave)).astype(np.float32)
-        tiled = np.tile(coarse, (3, 3))
-        image = Image.fromarray(tiled).resize((3 * side, 3 * side), Image.Resampling.BICUBIC)
-        out += weight * np.asarray(image)[side : 2 * side, side : 2 * side]
+        # What lies beyond an edge is what lies at the other one.
+        image = Image.fromarray(np.pad(coarse, 2, mode="wrap"))
+        box = (2, 2, 2 + octave, 2 + octave)
+        out += weight * np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=box))
     return out / out.std()
 
 
 def _sampled(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     noise = _noise()
     side = len(noise)  # a power of two, so that the remainder is in the last bits
-    across, down = (np.floor(value * 32).astype(np.int32) & (side - 1) for value in (u, v))
+    across, down = (np.floor(value * _FINE).astype(np.int32) & (side - 1) for value in (u, v))
     return noise.ravel().take(down * side + across)
-
-
-def _smooth(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """As `_sampled`, without steps where the grain is large."""
-    u, v = u - 1 / 64, v - 1 / 64
-    x, y = (u * 32) % 1, (v * 32) % 1
-    step = 1 / 32
-    above = _sampled(u, v) * (1 - x) + _sampled(u + step, v) * x
-    below = _sampled(u, v + step) * (1 - x) + _sampled(u + step, v + step) * x
-    return above * (1 - y) + below * y
 
 
 def distance_to_ground(camera: Camera, far: float = 400.0) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +162,7 @@ def _sky(rays: np.ndarray, place: str, rng: np.random.Generator) -> np.ndarray:
     low, high = ((205, 210, 214), (176, 182, 188)) if overcast else ((206, 222, 236), (96, 146, 208))
     share = np.clip(rise * 1.6, 0, 1)
     sky = _tinted(linear(low), 1 - share) + _tinted(linear(high), share)
-    clouds = np.clip(_smooth(round_ * 1.2 + float(rng.uniform(0, 9)), rise * 2.5) * 0.5, 0, 1) * (
+    clouds = np.clip(_sampled(round_ * 1.2 + float(rng.uniform(0, 9)), rise * 2.5) * 0.5, 0, 1) * (
         0.25 if overcast else 0.5
     )
     sky += (linear((238, 240, 242))[:, None, None] - sky) * clouds
@@ -210,7 +205,9 @@ def _room(rays: np.ndarray, wall: float, camera: Camera, rng: np.random.Generato
         left, low, wide, tall = (
             float(v) for v in (rng.uniform(-6, 6), rng.uniform(0.9, 1.6), rng.uniform(0.5, 1.8), rng.uniform(0.5, 1.4))
         )
-        colour = linear(rng.integers(60, 220, 3))
+        paint = rng.integers(60, 220, 3)
+        # Pictures on walls are not as gaudy as colours drawn at random.
+        colour = linear(paint.mean() + 0.45 * (paint - paint.mean()))
         inside = (x > left) & (x < left + wide) & (y > low) & (y < low + tall)
         if not inside.any():
             continue

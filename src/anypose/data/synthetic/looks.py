@@ -131,7 +131,8 @@ class Outfit:
     @classmethod
     def random(cls, person: Phenotype, rng: np.random.Generator) -> Outfit:
         """What somebody of this age and gender might wear."""
-        feminine = rng.random() < np.clip(person.gender, 0.02, 0.95)
+        # Steeper than the body's own axis: in between it is drawn evenly, and few men wear a dress.
+        feminine = rng.random() < np.clip((person.gender - 0.25) * 2, 0.01, 0.97)
         dress = feminine and rng.random() < 0.14
         bottom = _pick(rng, {"trousers": 62, "shorts": 26, "skirt": 16 if feminine else 0})
         top = "dress" if dress else _pick(rng, {"t-shirt": 44, "shirt": 28, "jacket": 18, "tank top": 8})
@@ -230,6 +231,8 @@ def paint(outfit: Outfit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if outfit.top == "tank top":
         covered &= ~((arm < 0) & (trunk > 0.8) & (np.abs(at[:, 0]) > 0.125))
     colour[covered], cloth[covered] = _pattern(outfit, at[covered]), 1
+    # The skirt of a dress is plain, and so is what shows of it on the legs of somebody who sits.
+    colour[trunk_part & (trunk < 0.05)] = linear(COLOURS[outfit.top_colour])
     if outfit.top == "jacket":
         open_front = covered & (np.abs(at[:, 0]) < 0.008) & (at[:, 2] > 0)
         colour[open_front] *= 0.35
