@@ -35,6 +35,9 @@ class Settings:
         frames: of a sequence in which people walk; 1 makes single pictures. cameras: that see a sequence.
         into: a COCO file and the folder of its photographs, to put people into; or None.
         device: that renders: "cpu", "cuda", or "auto", a GPU where there is one.
+
+    Raises:
+        SceneError: when wishes do not go together.
     """
 
     wishes: Wishes = field(default_factory=Wishes)
@@ -46,6 +49,18 @@ class Settings:
     cameras: int = 1
     into: tuple[str, str] | None = None
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.frames == 1 and self.cameras == 1:
+            return
+        only = {"photographs to put people into": self.into, "pictures as backgrounds": self.wishes.pictures,
+                "recorded motions": self.wishes.mocap}  # fmt: skip
+        for what, given in only.items():
+            if given:
+                raise SceneError(
+                    f"sequences ({self.frames} frames, {self.cameras} cameras) are of people who walk in painted "
+                    f"places; {what} are for single pictures: leave out one or the other"
+                )
 
 
 class Source:
