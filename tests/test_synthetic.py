@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from anypose.cli import app
@@ -383,6 +384,39 @@ def test_wishes_are_checked_where_they_are_made() -> None:
         Wishes(people=(4, 2))
     with pytest.raises(SceneError, match="there is no place"):
         Wishes(places=("moon",))
+
+
+# What made the example picture, as its README says: picture 20.
+EXAMPLE = Settings(
+    Wishes((4, 4), (512, 768), 0.6, ("field", "pitch", "square", "street", "court", "beach")), seed=21, device="cpu"
+)
+
+
+def test_the_default_model_finds_the_one_who_is_meant_in_the_example_picture() -> None:
+    import anypose
+
+    path = Path(anypose.__file__).parent / "examples" / "synthetic.jpg"
+    frame = Source(EXAMPLE).frame(20)
+    kept = np.asarray(Image.open(path), int)
+    # The picture that is kept is the one that the command makes, but for what JPEG loses.
+    assert np.abs(kept - frame.image).mean() < 4
+    order = np.argsort([person.box[0] + person.box[2] for person in frame.people])
+    right, second = int(order[-1]), int(order[1])
+    x, y = frame.people[second].keypoints[[5, 6, 11, 12]].mean(0)
+    asked = {
+        anypose.Prompt(text="the person on the right"): right,
+        anypose.Prompt(text="the second person from the left"): second,
+        anypose.Prompt(points=(x, y)): second,
+        **{anypose.Prompt(box=tuple(person.box)): k for k, person in enumerate(frame.people)},
+    }
+    found = anypose.load("promptable/pointer").encode(path).find(list(asked))
+    for prompt, k, answer in zip(asked, asked.values(), found):
+        assert len(answer) == 1, prompt
+        person = frame.people[k]
+        seen = person.keypoint_states == VISIBLE
+        error = np.linalg.norm(answer.keypoints[0] - person.keypoints, axis=1)[seen]
+        # Of somebody else they would be a person's width away.
+        assert np.median(error) < 0.06 * (person.box[3] - person.box[1]), prompt
 
 
 def cmu_file(path: Path, body: Body, frames: int = 24) -> Path:
