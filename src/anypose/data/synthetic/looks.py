@@ -95,7 +95,7 @@ _SKIN = np.array(
     [(240, 206, 184), (226, 184, 156), (204, 158, 126), (176, 128, 94), (134, 92, 64), (92, 62, 46)], float
 )
 SLEEVES = {"tank top": 0.12, "t-shirt": 0.62, "shirt": 1.93, "jacket": 1.97, "dress": 0.5}
-LEGS = {"trousers": 1.93, "shorts": 0.86, "skirt": 0.2}
+LEGS = {"trousers": 2.06, "shorts": 0.86, "skirt": 0.2}
 PATTERNS = ("plain", "striped", "checked", "logo")
 
 
