@@ -36,6 +36,7 @@ from anypose.data.synthetic.mocap import BONES, RATE, read_clips
 from anypose.data.synthetic.people import Person, stand
 from anypose.data.synthetic.poses import Drawn, moving
 from anypose.data.synthetic.raster import DeviceError, device_named, rasterize
+from anypose.data.synthetic.scene import random_scene
 from anypose.data.synthetic.sequences import Walker, progress_of
 from anypose.data.synthetic.stances import LIBRARY
 from anypose.data.synthetic.turns import axis_angle, between, rotation
@@ -293,6 +294,21 @@ def test_the_second_routine_does_not_agree_to_everything(frames: list[Frame]) ->
     assert meant("THE RIGHTMOST ONE.", frame) == [order[-1]]
     assert meant("the person", frame) == list(range(len(frame.people))) or meant("the person", frame) == []
     assert meant("the person with a unicorn", frame) == []
+
+
+def test_nobody_stands_behind_the_wall_of_a_room(body: Body) -> None:
+    seen = 0
+    for number in range(12):
+        wishes = Wishes((4, 5), (120, 160), places=("hall", "room", "studio"))
+        scene = random_scene(wishes, body, np.random.default_rng(number))
+        height, width = scene.camera.size
+        for placed in scene.people:
+            x, y, depth = scene.camera.project(placed.vertices[placed.vertices[:, 1].argmin()] * [1, 0, 1])
+            if 0 <= x < width and 0 <= y < height:
+                seen += 1
+                # There the ground is to be seen, and not the wall, which has no distance.
+                assert scene.backdrop.distance[int(y), int(x)] == pytest.approx(depth, rel=0.1)
+    assert seen > 20
 
 
 def test_the_same_seed_gives_the_same_sample_in_any_order() -> None:

@@ -87,11 +87,11 @@ def _tinted(colour: np.ndarray, shade: np.ndarray) -> np.ndarray:
     return colour[:, None, None] * shade
 
 
-def painted(camera: Camera, place: str, rng: np.random.Generator) -> Backdrop:
-    """A background of our own."""
+def painted(camera: Camera, place: str, rng: np.random.Generator, reach: float = 0.0) -> Backdrop:
+    """A background of our own; of a room the wall is at least `reach` metres before the camera, behind everybody."""
     first, second, grain, lines, indoors = _PLACES[place]
     depth, rays = distance_to_ground(camera)
-    wall = float(rng.uniform(7, 14)) if indoors else np.inf
+    wall = max(float(rng.uniform(7, 14)), reach) if indoors else np.inf
     ground = np.isfinite(depth)
     # Rows above the first that shows ground need none, those below the last that shows none need no sky.
     top = int(ground.any(1).argmax()) if ground.any() else len(ground)

@@ -69,6 +69,7 @@ _SKIRTS = {
     "brown": 6,
     "purple": 3,
 }
+_SUITS = ("black", "dark blue", "grey")
 _SHOES = {"black": 34, "white": 26, "brown": 18, "grey": 10, "dark blue": 5, "red": 4, "blue": 3}
 _HATS = {
     "black": 22,
@@ -139,7 +140,10 @@ class Outfit:
         top_colour = _pick(rng, _TOPS)
         pattern = _pick(rng, {"plain": 72, "striped": 12, "checked": 6 if top in ("shirt", "dress") else 1, "logo": 10})
         skirt = dress or bottom == "skirt"
-        bottom_colour = top_colour if dress else _pick(rng, _SKIRTS if skirt else _BOTTOMS)
+        below = _SKIRTS if skirt else _BOTTOMS
+        # From head to foot in one colour people go in black and grey, seldom in red or light blue.
+        below = {name: often for name, often in below.items() if name != top_colour or name in _SUITS}
+        bottom_colour = top_colour if dress else _pick(rng, below)
         age = person.years
         style = _pick(
             rng,
