@@ -33,12 +33,13 @@ from anypose.data.synthetic.checking import Reader, meant
 from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, box_around, states_of
 from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
-from anypose.data.synthetic.people import Person, stand
+from anypose.data.synthetic.people import Person, clothed, stand
 from anypose.data.synthetic.poses import Drawn, moving
 from anypose.data.synthetic.raster import DeviceError, device_named, rasterize
 from anypose.data.synthetic.scene import random_scene
 from anypose.data.synthetic.sequences import Walker, progress_of
 from anypose.data.synthetic.stances import LIBRARY
+from anypose.data.synthetic.surface import surface
 from anypose.data.synthetic.turns import axis_angle, between, rotation
 from anypose.data.synthetic.video import VideoError, check_video
 from anypose.data.synthetic.words import expressions
@@ -151,6 +152,25 @@ def test_poses_of_the_library_stand_on_the_ground_and_bend_as_people_do(name: st
         ]
         assert max(low) < 0.03
     assert sinks(placed.joints, placed.turns, person.stature) < 0.06 * person.stature
+
+
+@pytest.mark.parametrize("hat", ["cap", "beanie", "sun hat"])
+def test_heads_do_not_poke_through_hats(hat: str, body: Body) -> None:
+    from scipy.spatial import Delaunay
+
+    for seed in range(6):
+        person = Person.random(0, body, np.random.default_rng(seed))
+        style = ("short", "bald")[seed % 2]
+        person = replace(person, outfit=replace(person.outfit, hat=hat, hair_style=style, bottom="trousers"))
+        placed = stand(
+            person, Drawn("standing", pose_of(LIBRARY["standing"].angles[0]), LIBRARY["standing"]), 0, (0, 0)
+        )
+        vertices, (mesh,) = clothed(placed)
+        head = vertices[surface(body).head > 0.9]
+        # The rim hangs lower than the crown begins.
+        rim = mesh.vertices[:, 1].min() + (0.0 if hat == "beanie" else 0.035)
+        assert (head[:, 1] > rim).sum() > 10
+        assert (Delaunay(mesh.vertices).find_simplex(head[head[:, 1] > rim]) >= 0).all(), seed
 
 
 def test_people_are_of_human_and_different_heights(body: Body) -> None:
