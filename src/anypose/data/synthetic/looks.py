@@ -230,7 +230,9 @@ def paint(outfit: Outfit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     neck = 0.93 if outfit.top == "tank top" else 1.0
     sleeve = SLEEVES[outfit.top]
     hem = {"t-shirt": -0.02, "shirt": -0.06, "jacket": -0.1, "tank top": 0.02, "dress": -1.0}[outfit.top]
-    trunk_part = (trunk > hem) & (trunk < neck) & (arm < 0) & (head < 0.55) & ((leg < 0.45) | (outfit.top == "dress"))
+    # A dress ends on the thighs above the edge of its skirt, or it would show below as leggings.
+    low = 0.7 if outfit.top == "dress" else 0.45
+    trunk_part = (trunk > hem) & (trunk < neck) & (arm < 0) & (head < 0.55) & (leg < low)
     covered = trunk_part | ((arm >= 0) & (arm < sleeve) & (at[:, HAND] < 0.5))
     if outfit.top == "tank top":
         covered &= ~((arm < 0) & (trunk > 0.8) & (np.abs(at[:, 0]) > 0.125))
