@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from anypose.cli import app
@@ -25,19 +26,22 @@ from anypose.data.synthetic import (
     Wishes,
     sample_of,
 )
-from anypose.data.synthetic.among import put_into
+from anypose.data.synthetic.among import Joined, put_into
 from anypose.data.synthetic.angles import pose_of
 from anypose.data.synthetic.body import rotations_of
-from anypose.data.synthetic.checking import meant
-from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, states_of
+from anypose.data.synthetic.checking import Reader, meant
+from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, SELF_HIDDEN, VISIBLE, Frame, box_around, states_of
 from anypose.data.synthetic.ground import meet, sinks
 from anypose.data.synthetic.mocap import BONES, RATE, read_clips
-from anypose.data.synthetic.people import Person, stand
+from anypose.data.synthetic.people import Person, clothed, stand
 from anypose.data.synthetic.poses import Drawn, moving
-from anypose.data.synthetic.raster import rasterize
+from anypose.data.synthetic.raster import DeviceError, device_named, rasterize
+from anypose.data.synthetic.scene import random_scene
 from anypose.data.synthetic.sequences import Walker, progress_of
 from anypose.data.synthetic.stances import LIBRARY
+from anypose.data.synthetic.surface import surface
 from anypose.data.synthetic.turns import axis_angle, between, rotation
+from anypose.data.synthetic.video import VideoError, check_video
 from anypose.data.synthetic.words import expressions
 from anypose.data.synthetic.writing import Plan, write
 
@@ -150,6 +154,25 @@ def test_poses_of_the_library_stand_on_the_ground_and_bend_as_people_do(name: st
     assert sinks(placed.joints, placed.turns, person.stature) < 0.06 * person.stature
 
 
+@pytest.mark.parametrize("hat", ["cap", "beanie", "sun hat"])
+def test_heads_do_not_poke_through_hats(hat: str, body: Body) -> None:
+    from scipy.spatial import Delaunay
+
+    for seed in range(6):
+        person = Person.random(0, body, np.random.default_rng(seed))
+        style = ("short", "bald")[seed % 2]
+        person = replace(person, outfit=replace(person.outfit, hat=hat, hair_style=style, bottom="trousers"))
+        placed = stand(
+            person, Drawn("standing", pose_of(LIBRARY["standing"].angles[0]), LIBRARY["standing"]), 0, (0, 0)
+        )
+        vertices, (mesh,) = clothed(placed)
+        head = vertices[surface(body).head > 0.9]
+        # The rim hangs lower than the crown begins.
+        rim = mesh.vertices[:, 1].min() + (0.0 if hat == "beanie" else 0.035)
+        assert (head[:, 1] > rim).sum() > 10
+        assert (Delaunay(mesh.vertices).find_simplex(head[head[:, 1] > rim]) >= 0).all(), seed
+
+
 def test_people_are_of_human_and_different_heights(body: Body) -> None:
     people = [Person.random(k, body, np.random.default_rng(k)) for k in range(30)]
     grown = [person.stature for person in people if person.build.years > 18]
@@ -177,6 +200,56 @@ def test_a_triangle_covers_the_centres_of_its_pixels() -> None:
     nearer = np.concatenate((points, points * [1, 1, 0.5]))
     two = rasterize(nearer, np.array([[0, 2, 1], [3, 5, 4]]), (16, 16))
     assert (two.face[two.nearest] == 1).all()
+
+
+def by_hand(points: np.ndarray, faces: np.ndarray, size: tuple[int, int], two_sided: np.ndarray) -> np.ndarray:
+    """(F, H * W, 4) depth and weights of each triangle at each pixel by solving for the point on it, nan outside."""
+    y, x = (part.ravel() + 0.5 for part in np.mgrid[: size[0], : size[1]])
+    found = np.full((len(faces), x.size, 4), np.nan)
+    for number, face in enumerate(faces):
+        corners = points[face]
+        # A pixel's ray through a triangle in space: x and y are those of the corners times their depths.
+        space = np.column_stack((corners[:, 0] * corners[:, 2], corners[:, 1] * corners[:, 2], corners[:, 2])).T
+        if np.linalg.det(space) > 0 and not two_sided[number]:
+            continue
+        weights = np.linalg.solve(space, np.stack((x, y, np.ones_like(x)))).T  # H*W 3, of depth 1
+        depth = 1 / weights.sum(1)
+        inside = (weights >= 0).all(1)
+        found[number, inside] = np.column_stack((depth, weights * depth[:, None]))[inside]
+    return found
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_z_buffer_agrees_with_solving_for_each_pixel(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    random = np.random.default_rng(3)
+    size, count = (40, 56), 30
+    points = np.concatenate((random.uniform(-12, 64, (3 * count, 2)), random.uniform(1, 6, (3 * count, 1))), 1)
+    faces, two_sided = np.arange(3 * count).reshape(count, 3), np.arange(count) % 3 == 0
+    expected = by_hand(points, faces, size, two_sided)
+    drawn = rasterize(points, faces, size, two_sided, device)
+    ours = np.full_like(expected, np.nan)
+    ours[drawn.face, drawn.pixel] = np.column_stack((drawn.depth, drawn.weights))
+    # Only where a pixel's centre lies on an edge may they be of two minds.
+    apart = np.isnan(ours[..., 0]) != np.isnan(expected[..., 0])
+    assert apart.sum() < 3
+    both = ~np.isnan(ours[..., 0]) & ~np.isnan(expected[..., 0])
+    assert both.sum() > 5000
+    assert np.allclose(ours[both], expected[both], rtol=1e-3, atol=1e-3)
+    nearest = np.nanmin(np.where(np.isnan(expected[..., 0]), np.inf, expected[..., 0]), 0)
+    assert np.mean(np.isclose(drawn.buffer, nearest, rtol=1e-3)) > 0.999
+    front = drawn.front()
+    chosen = expected[..., 0][:, front.pixel]
+    same = np.where(np.isnan(chosen), np.inf, chosen).argmin(0) == front.face
+    assert same.mean() > 0.999
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    assert device_named("cpu") == torch.device("cpu")
+    for name in ("gpu", "cpu:1", "cuda:99"):
+        with pytest.raises(DeviceError, match="cpu"):
+            device_named(name)
 
 
 def test_keypoints_are_the_projected_joints(frames: list[Frame]) -> None:
@@ -243,6 +316,21 @@ def test_the_second_routine_does_not_agree_to_everything(frames: list[Frame]) ->
     assert meant("the person with a unicorn", frame) == []
 
 
+def test_nobody_stands_behind_the_wall_of_a_room(body: Body) -> None:
+    seen = 0
+    for number in range(12):
+        wishes = Wishes((4, 5), (120, 160), places=("hall", "room", "studio"))
+        scene = random_scene(wishes, body, np.random.default_rng(number))
+        height, width = scene.camera.size
+        for placed in scene.people:
+            x, y, depth = scene.camera.project(placed.vertices[placed.vertices[:, 1].argmin()] * [1, 0, 1])
+            if 0 <= x < width and 0 <= y < height:
+                seen += 1
+                # There the ground is to be seen, and not the wall, which has no distance.
+                assert scene.backdrop.distance[int(y), int(x)] == pytest.approx(depth, rel=0.1)
+    assert seen > 20
+
+
 def test_the_same_seed_gives_the_same_sample_in_any_order() -> None:
     first, second = Synthetic(SETTINGS), Synthetic(SETTINGS)
     second[3]
@@ -301,6 +389,11 @@ def test_the_readers_of_coco_and_refhuman_read_what_the_command_writes(tmp_path:
         (["--size", "20x20"], "too small"),
         (["--size", "big"], "640x480"),
         (["--people", "some"], "such as 3"),
+        (["--video"], "give --frames 2"),
+        (["--frames", "3", "--mocap", "walks.npz"], "for single pictures"),
+        (["--into", "nobody.json", "--images", "."], "nobody.json"),
+        (["--into", "nobody.json"], "belong together"),
+        (["--device", "gpu"], "auto, cpu, cuda"),
         (["--body", "nobody.npz"], "no body file"),
         (["--backgrounds", "nowhere"], "not there"),
     ],
@@ -327,6 +420,39 @@ def test_wishes_are_checked_where_they_are_made() -> None:
         Wishes(people=(4, 2))
     with pytest.raises(SceneError, match="there is no place"):
         Wishes(places=("moon",))
+
+
+# What made the example picture, as its README says: picture 20.
+EXAMPLE = Settings(
+    Wishes((4, 4), (512, 768), 0.6, ("field", "pitch", "square", "street", "court", "beach")), seed=21, device="cpu"
+)
+
+
+def test_the_default_model_finds_the_one_who_is_meant_in_the_example_picture() -> None:
+    import anypose
+
+    path = Path(anypose.__file__).parent / "examples" / "synthetic.jpg"
+    frame = Source(EXAMPLE).frame(20)
+    kept = np.asarray(Image.open(path), int)
+    # The picture that is kept is the one that the command makes, but for what JPEG loses.
+    assert np.abs(kept - frame.image).mean() < 4
+    order = np.argsort([person.box[0] + person.box[2] for person in frame.people])
+    right, second = int(order[-1]), int(order[1])
+    x, y = frame.people[second].keypoints[[5, 6, 11, 12]].mean(0)
+    asked = {
+        anypose.Prompt(text="the person on the right"): right,
+        anypose.Prompt(text="the second person from the left"): second,
+        anypose.Prompt(points=(x, y)): second,
+        **{anypose.Prompt(box=tuple(person.box)): k for k, person in enumerate(frame.people)},
+    }
+    found = anypose.load("promptable/pointer").encode(path).find(list(asked))
+    for prompt, k, answer in zip(asked, asked.values(), found):
+        assert len(answer) == 1, prompt
+        person = frame.people[k]
+        seen = person.keypoint_states == VISIBLE
+        error = np.linalg.norm(answer.keypoints[0] - person.keypoints, axis=1)[seen]
+        # Of somebody else they would be a person's width away.
+        assert np.median(error) < 0.06 * (person.box[3] - person.box[1]), prompt
 
 
 def cmu_file(path: Path, body: Body, frames: int = 24) -> Path:
@@ -441,6 +567,40 @@ def test_walkers_keep_their_identity_and_their_feet_do_not_slide(body: Body) -> 
     assert speed.min(1).mean() < 0.25
 
 
+def test_a_sequence_becomes_a_video_of_each_camera(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed (extra [video])")
+    settings = Settings(Wishes(people=(1, 1), size=(96, 128)), seed=3, frames=4, cameras=2)
+    plan = Plan(settings, 1, video=True)
+    write(plan, tmp_path / "one")
+    images = json.loads((tmp_path / "one" / "people.json").read_text())["images"]
+    assert [(image["video"], image["frame"]) for image in images[2:6]] == [
+        ("videos/0000_0.mp4", 2), ("videos/0000_0.mp4", 3), ("videos/0000_1.mp4", 0), ("videos/0000_1.mp4", 1)
+    ]  # fmt: skip
+    frames = list(Source(settings).frames(0))
+    with av.open(str(tmp_path / "one" / "videos" / "0000_1.mp4")) as container:
+        assert container.streams.video[0].average_rate == 15
+        shown = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+    assert len(shown) == 4
+    # As the frames are, but for what H.264 loses; the next frame is another.
+    assert np.abs(shown[1].astype(int) - frames[5].image).mean() < 5
+    write(plan, tmp_path / "two")
+    names = ("0000_0.mp4", "0000_1.mp4")
+    one, two = ([(tmp_path / run / "videos" / name).read_bytes() for name in names] for run in ("one", "two"))
+    assert one == two
+
+
+def test_videos_that_cannot_be_made_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import anypose.data.synthetic.video as module
+
+    with pytest.raises(VideoError, match="--frames 2"):
+        check_video([(96, 128)], 1)
+    with pytest.raises(VideoError, match="instead of 127x96"):
+        check_video([(96, 127)], 3)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(VideoError, match="pip install"):
+        check_video([(96, 128)], 3)
+
+
 def test_people_leave_and_come_back(body: Body) -> None:
     walker = Walker(Person.random(0, body, np.random.default_rng(0)), "walking", -4.0, 0.0, 1.0, 2.0, 0.0)
     there, back = walker.at(1.5), walker.at(2.5)
@@ -448,15 +608,42 @@ def test_people_leave_and_come_back(body: Body) -> None:
     assert there.facing @ back.facing < -0.9
 
 
-def test_people_are_put_among_those_of_a_photograph(frames: list[Frame], body: Body) -> None:
-    scene = frames[0]
-    sample = sample_of(scene, np.random.default_rng(0))
-    made = None
-    for seed in range(12):
-        made = put_into(sample, 2, body, 0.0, "00000000", np.random.default_rng(seed))
-        if made is not None:
-            break
-    assert made is not None
+@pytest.fixture(scope="module")
+def joined(frames: list[Frame], body: Body) -> list[Joined]:
+    """A frame taken for a photograph, with others put in."""
+    sample = sample_of(frames[0], np.random.default_rng(0))
+    tries = (put_into(sample, 2, body, 0.5, "00000000", np.random.default_rng(seed)) for seed in range(12))
+    found = [made for made in tries if made is not None]
+    assert len(found) > 2
+    return found
+
+
+def test_what_is_said_in_a_photograph_is_true_of_one_even_when_everybody_is_known(
+    frames: list[Frame], joined: list[Joined]
+) -> None:
+    said = 0
+    for number, made in enumerate(joined):
+        new, others = made.frame.people, made.kept_masks
+        boxes = np.array([box_around(mask) for mask in others])
+        reader = Reader(made.frame, others)
+        # Here the photograph's people are known after all, to this test alone.
+        ids = made.frame.layers.ids.copy()
+        for k, mask in enumerate(others):
+            ids[mask] = len(new) + k + 1
+        everything = replace(made.frame, layers=replace(made.frame.layers, ids=ids), people=[*new, *frames[0].people])
+        for k, sentences in enumerate(expressions(made.frame, np.random.default_rng(number), 6, boxes)):
+            for sentence in sentences:
+                assert sentence.has_position
+                assert reader.meant(sentence.text) == [k], sentence
+                assert meant(sentence.text, everything) == [k], sentence
+            said += len(sentences)
+        for text in ("the person in red", "the tallest one", "the person holding a handbag"):
+            assert len(reader.meant(text)) != 1
+    assert said > 20
+
+
+def test_people_are_put_among_those_of_a_photograph(frames: list[Frame], joined: list[Joined]) -> None:
+    scene, made = frames[0], joined[0]
     assert made.kept == len(scene.people)
     assert len(made.view.boxes) == made.kept + len(made.frame.people)
     new = np.zeros(scene.camera.size, bool)

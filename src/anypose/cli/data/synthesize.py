@@ -40,11 +40,17 @@ def synthesize(
         int, typer.Option(min=1, help="Of a sequence in which people walk; --count is then of sequences.")
     ] = 1,
     cameras: Annotated[int, typer.Option(min=1, max=8, help="That see each sequence.")] = 1,
+    video: Annotated[
+        bool, typer.Option("--video", help="Sequences as mp4 too. Needs `pip install anypose[video]`.")
+    ] = False,
     arrays: Annotated[bool, typer.Option("--arrays", help="3D truth and maps of every pixel too, as npz.")] = False,
     refhuman: Annotated[bool, typer.Option("--refhuman", help="RefHuman's layout too: referred.json.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the first pictures with their truth.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="That renders: cpu, cuda, or auto, a GPU where there is one.")
+    ] = "auto",
     shard: Annotated[int, typer.Option(min=1, help="Pictures that a process makes at a time.")] = 50,
 ) -> None:
     """Write pictures, and people.json with keypoints, masks and sentences in COCO's layout.
@@ -57,7 +63,7 @@ def synthesize(
       anypose data synthesize people/ --count 1000
       anypose data synthesize people/ --count 200 --people 3 --size 512x512 --arrays --sheet people.jpg
       anypose data synthesize people/ --backgrounds photos/ --refhuman
-      anypose data synthesize walks/ --count 4 --frames 45 --cameras 2 --people 3
+      anypose data synthesize walks/ --count 4 --frames 45 --cameras 2 --people 3 --video
     """
     from itertools import islice
 
@@ -68,8 +74,10 @@ def synthesize(
     from anypose.data.synthetic.body import BodyError
     from anypose.data.synthetic.engine import Settings, Source
     from anypose.data.synthetic.mocap import MocapError
+    from anypose.data.synthetic.raster import DeviceError, device_named
     from anypose.data.synthetic.scene import SceneError, Wishes
     from anypose.data.synthetic.sheet import drawn_sheet
+    from anypose.data.synthetic.video import VideoError
     from anypose.data.synthetic.writing import Plan, PlanError, write
     from anypose.files import write_atomically
     from anypose.pictures import PictureError, encode_picture
@@ -89,9 +97,10 @@ def synthesize(
             frames=frames,
             cameras=cameras,
             into=_photographs(into, images),
+            device=str(device_named(device)),
         )
         source = Source(settings)
-        plan = Plan(settings, count, shard, arrays, refhuman)
+        plan = Plan(settings, count, shard, arrays, refhuman, video)
         with progress(count) as advance:
 
             def report(frames: int) -> None:
@@ -108,7 +117,7 @@ def synthesize(
             )
             shown = islice(made, 12)
             write_atomically(sheet, encode_picture(drawn_sheet(list(shown)), sheet))
-    except (SceneError, BodyError, MocapError, PlanError, PictureError, DataError) as error:
+    except (SceneError, BodyError, MocapError, DeviceError, PlanError, VideoError, PictureError, DataError) as error:
         stop(" ".join(str(error).split()))
     except OSError as error:
         stop(f"{error.filename or out}: {error.strerror or error}")

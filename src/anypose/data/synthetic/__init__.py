@@ -8,11 +8,13 @@ from anypose.data.synthetic.body import Body, BodyError
 from anypose.data.synthetic.engine import Settings, Source, Synthetic, SyntheticSample, sample_of
 from anypose.data.synthetic.frame import Frame, PersonTruth
 from anypose.data.synthetic.mocap import MocapError
+from anypose.data.synthetic.raster import DeviceError
 from anypose.data.synthetic.scene import SceneError, Wishes
 
 __all__ = [
     "Body",
     "BodyError",
+    "DeviceError",
     "Frame",
     "MocapError",
     "PersonTruth",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from anypose.data.composing import HIDDEN, VISIBLE, View
 from anypose.data.sample import Sample
 from anypose.data.synthetic.backdrop import photographed
 from anypose.data.synthetic.body import Body
 from anypose.data.synthetic.camera import Camera
-from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, Frame, frame_of
+from anypose.data.synthetic.frame import OTHERS_HIDE, OUTSIDE, Frame, box_around, frame_of
 from anypose.data.synthetic.frame import VISIBLE as SEEN
 from anypose.data.synthetic.render import Light
 from anypose.data.synthetic.scene import Scene, people_in_view
@@ -37,9 +38,20 @@ class Joined:
     frame: Frame
     kept: int
 
+    @property
+    def kept_masks(self) -> list[np.ndarray]:
+        """(H, W) bool, what is still seen of each of the photograph's people."""
+        return [mask for mask in self.view.masks[: self.kept] if mask is not None]
+
 
 def put_into(
-    sample: Sample, count: int, body: Body, things: float, name: str, rng: np.random.Generator
+    sample: Sample,
+    count: int,
+    body: Body,
+    things: float,
+    name: str,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
 ) -> Joined | None:
     """Up to `count` people in a photograph, standing where its own people show the ground to be.
 
@@ -48,7 +60,7 @@ def put_into(
     where their ground is, and those where nobody finds room.
     """
     view = View.of(sample, sample.image())
-    if any(mask is None for mask in view.masks) or not sample.fully_labelled or len(view.crowds):
+    if any(mask is None or not mask.any() for mask in view.masks) or not sample.fully_labelled or len(view.crowds):
         return None
     found = _camera_of(view)
     if found is None:
@@ -60,7 +72,8 @@ def put_into(
         return None
     light = replace(Light.random(rng, False), haze=0.0, drift=(0.0, 0.0), exposure=_exposure(view.image), noise=1.0)
     seed = int(rng.integers(1 << 31))
-    alone = frame_of(Scene(crowd, camera, photographed(view.image, camera), light, "photograph"), name, seed)
+    scene = Scene(crowd, camera, photographed(view.image, camera), light, "photograph")
+    alone = frame_of(scene, name, seed, device)
     frame = _behind(alone, view, distances)
     if frame is None or not frame.people or _too_much(frame, view):
         return None
@@ -122,11 +135,14 @@ def _behind(frame: Frame, view: View, distances: np.ndarray) -> Frame | None:
         mask = kept.ids == k + 1
         if mask.sum() < 60:
             return None
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
-        people.append(replace(person, box=box, keypoint_states=_hidden(person.keypoints, person.keypoint_states, front),
-                              joint_states=_hidden(person.joints, person.joint_states, front),
-                              share=float(mask.sum() / max(1, layers.whole[k].sum()))))  # fmt: skip
+        seen_less = replace(
+            person,
+            box=box_around(mask),
+            keypoint_states=_hidden(person.keypoints, person.keypoint_states, front),
+            joint_states=_hidden(person.joints, person.joint_states, front),
+            share=float(mask.sum() / max(1, layers.whole[k].sum())),
+        )
+        people.append(seen_less)
     return replace(frame, layers=kept, people=people)
 
 
@@ -154,10 +170,15 @@ def _with(view: View, frame: Frame) -> View:
     states = np.stack([person.keypoint_states for person in frame.people])
     theirs = np.where(states == SEEN, VISIBLE, np.where(states == OUTSIDE, 0, HIDDEN))
     masks = [None if mask is None else mask & ~new for mask in view.masks]
+    boxes = view.boxes.copy()
+    for k, (before, mask) in enumerate(zip(view.masks, masks)):
+        # Of somebody who is hidden in part the box goes round what is left, as the labels of photographs do.
+        if before is not None and mask is not None and mask.any() and (before != mask).any():
+            boxes[k] = box_around(mask)
     return replace(
         view,
         image=frame.image,
-        boxes=np.concatenate((view.boxes, np.stack([person.box for person in frame.people]).astype(np.float32))),
+        boxes=np.concatenate((boxes, np.stack([person.box for person in frame.people]).astype(np.float32))),
         keypoints=np.concatenate(
             (view.keypoints, np.stack([person.keypoints for person in frame.people]).astype(np.float32))
         ),

@@ -92,6 +92,7 @@ class Body(nn.Module):
         self.parents = (-1, *(int(parent) for parent in parents[1:]))
         if any(not 0 <= parent < child for child, parent in enumerate(self.parents[1:], 1)):
             raise BodyError("kintree_table lists a joint before its parent")
+        self._generations, self._order = _generations(self.parents)
         self.joint_names = _JOINTS.get(joints, tuple(f"joint{k}" for k in range(joints)))
         regressor = arrays.get("keypoint_regressor")
         self.register_buffer("keypoint_regressor", None if regressor is None else _floats(regressor))  # 17 V
@@ -158,12 +159,17 @@ class Body(nn.Module):
     def chain(self, turns: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
         """Forward kinematics: (B, J, 3, 3) against the parents and rest joints (B, J, 3) -> rotations in the world
         and places of the joints."""
-        world, places = [turns[:, 0]], [joints[:, 0]]
-        for joint, parent in enumerate(self.parents[1:], 1):
-            offset = joints[:, joint] - joints[:, parent]
-            world.append(world[parent] @ turns[:, joint])
-            places.append(places[parent] + (world[parent] @ offset[..., None])[..., 0])
-        return torch.stack(world, 1), torch.stack(places, 1)
+        offsets = joints[:, 1:] - joints[:, list(self.parents[1:])]
+        # Joint by joint would be fifty small products; joints as far from the root as each other go together.
+        turn, place = turns[:, :1], joints[:, :1]
+        world, places = [turn], [place]
+        for own, before in self._generations:
+            parents = turn[:, before]  # B G 3 3
+            place = place[:, before] + (parents @ offsets[:, [k - 1 for k in own], :, None])[..., 0]
+            turn = parents @ turns[:, own]
+            world.append(turn)
+            places.append(place)
+        return torch.cat(world, 1)[:, self._order], torch.cat(places, 1)[:, self._order]
 
     @classmethod
     def load(cls, source: str | Path = "small", shapes: int | None = None) -> Body:
@@ -179,6 +185,21 @@ class Body(nn.Module):
             return cls(_read(path), shapes)
         except BodyError as error:
             raise BodyError(f"{path}: {error}") from error
+
+
+def _generations(parents: tuple[int, ...]) -> tuple[list[tuple[list[int], list[int]]], list[int]]:
+    """The joints after the root by their distance from it, each generation with the places of its parents in the one
+    before; and where each joint is in the row of all generations."""
+    generations: list[tuple[list[int], list[int]]] = []
+    last = [0]
+    row = [0]
+    while True:
+        own = [joint for joint, parent in enumerate(parents) if parent in last]
+        if not own:
+            return generations, [row.index(joint) for joint in range(len(parents))]
+        generations.append((own, [last.index(parents[joint]) for joint in own]))
+        last = own
+        row += own
 
 
 @cache

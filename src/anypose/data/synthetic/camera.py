@@ -71,12 +71,12 @@ class Camera:
         return np.concatenate((seen[..., :2] / safe * self.focal + centre, depth), -1)
 
     def rays(self) -> np.ndarray:
-        """(H, W, 3) float32 directions in the world through the pixels' centres, with depth 1."""
+        """(3, H, W) float32 directions in the world through the pixels' centres, with depth 1."""
         height, width = self.size
         x = ((np.arange(width) + 0.5 - width / 2) / self.focal).astype(np.float32)
         y = ((np.arange(height) + 0.5 - height / 2) / self.focal).astype(np.float32)
-        right, down, ahead = self.rotation.astype(np.float32)
-        return x[None, :, None] * right + y[:, None, None] * down + ahead
+        right, down, ahead = self.rotation.astype(np.float32)[..., None, None]
+        return x * right + (y[:, None] * down + ahead)
 
     def to_dict(self) -> dict[str, object]:
         """As JSON holds it."""

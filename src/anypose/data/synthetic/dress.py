@@ -26,6 +26,7 @@ def thickness(outfit: Outfit, at: Surface) -> Array:
     out[at.foot > 0.5] = 0.010
     if outfit.hair_style != "bald":
         full = {"short": 0.018, "long": 0.026, "ponytail": 0.014, "bun": 0.014}[outfit.hair_style]
+        full = full if outfit.hat is None else 0.008  # pressed flat
         out += full * np.clip(at.scalp / 0.08, 0, 1) * (at.scalp > 0)
     return out
 
@@ -66,23 +67,29 @@ def on_the_head(rig: Rig, outfit: Outfit, joints: Array, turns: Array, at: Surfa
     low, high = own.min(0), own.max(0)
     centre = np.array([0, low[1] + 0.45 * (high[1] - low[1]), (low[2] + high[2]) / 2])
     radii = np.array([(high[0] - low[0]) / 2, high[1] - centre[1], (high[2] - low[2]) / 2])
-    parts = [part for part in (_hat(outfit, centre, radii), _hair(outfit, centre, radii)) if part is not None]
+    head = rig.vertices[at.head > 0.6] - middle
+    parts = [part for part in (_hat(outfit, centre, radii, head), _hair(outfit, centre, radii)) if part is not None]
     if not parts:
         return None
     return joined(parts).moved(turns[JOINT["head"]], joints[JOINT["head"]])
 
 
-def _hat(outfit: Outfit, centre: Array, radii: Array) -> Mesh | None:
+def _hat(outfit: Outfit, centre: Array, radii: Array, head: Array) -> Mesh | None:
+    """`head` (V, 3) are the vertices that have to be under it."""
     if outfit.hat is None:
         return None
     colour = COLOURS[outfit.hat_colour]
     room = radii + np.array([0.024, 0.032, 0.024])
-    crown = dome(centre + np.array([0, 0.012, 0]), room, colour, low=0.12 if outfit.hat != "beanie" else -0.05)
+    centre, rim_at = centre + np.array([0, 0.012, 0]), 0.05 if outfit.hat == "beanie" else 0.24
+    # A head is no ellipsoid: the hat is as wide as the forehead and the hair under it need.
+    under = (head - centre)[head[:, 1] > centre[1] + rim_at * room[1]]
+    room *= max(1.0, 1.08 * float(np.linalg.norm(under / room, axis=1).max(initial=0)))
+    crown = dome(centre, room, colour, low=rim_at)
     if outfit.hat == "beanie":
         return crown
     turn = np.linspace(-1.15, 1.15, 13) if outfit.hat == "cap" else np.linspace(-np.pi, np.pi, 25)
     reach = 0.075 if outfit.hat == "cap" else 0.085
-    base = centre + np.array([0, 0.012 + 0.14 * room[1], 0])
+    base = centre + np.array([0, (rim_at + 0.02) * room[1], 0])
     rim = np.stack((np.sin(turn) * room[0] * 0.99, np.zeros(len(turn)), np.cos(turn) * room[2] * 0.99), 1)
     out = unit(rim) * reach * (np.cos(turn * 1.2)[:, None] ** 0.5 if outfit.hat == "cap" else 1.0)
     brim = np.concatenate((base + rim, base + rim + np.nan_to_num(out) + [0, -0.02, 0]))

@@ -14,6 +14,7 @@ from anypose.data.synthetic.among import Joined, put_into
 from anypose.data.synthetic.body import SHIPPED, Body, BodyError, shipped
 from anypose.data.synthetic.frame import Frame, frame_of
 from anypose.data.synthetic.mocap import read_clips
+from anypose.data.synthetic.raster import device_named
 from anypose.data.synthetic.scene import SceneError, Wishes, random_scene
 from anypose.data.synthetic.sequences import sequence
 from anypose.data.synthetic.words import expressions
@@ -33,6 +34,10 @@ class Settings:
         sizes: sides (height, width) to choose from; `wishes.size` alone when empty.
         frames: of a sequence in which people walk; 1 makes single pictures. cameras: that see a sequence.
         into: a COCO file and the folder of its photographs, to put people into; or None.
+        device: that renders: "cpu", "cuda", or "auto", a GPU where there is one.
+
+    Raises:
+        SceneError: when wishes do not go together.
     """
 
     wishes: Wishes = field(default_factory=Wishes)
@@ -43,6 +48,19 @@ class Settings:
     frames: int = 1
     cameras: int = 1
     into: tuple[str, str] | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.frames == 1 and self.cameras == 1:
+            return
+        only = {"photographs to put people into": self.into, "pictures as backgrounds": self.wishes.pictures,
+                "recorded motions": self.wishes.mocap}  # fmt: skip
+        for what, given in only.items():
+            if given:
+                raise SceneError(
+                    f"sequences ({self.frames} frames, {self.cameras} cameras) are of people who walk in painted "
+                    f"places; {what} are for single pictures: leave out one or the other"
+                )
 
 
 class Source:
@@ -51,10 +69,12 @@ class Source:
     Raises:
         BodyError: the body's file is missing or holds no body with the joints of SMPL-H.
         MocapError: the file of motions cannot be read or is of another skeleton.
+        DeviceError: the device is not there.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.device = device_named(settings.device)
         self.body = shipped(settings.body) if settings.body in SHIPPED else _fitting(settings.body)
         if settings.wishes.mocap is not None:
             read_clips(settings.wishes.mocap)
@@ -69,7 +89,7 @@ class Source:
             return
         rng = np.random.default_rng([settings.seed, number])
         wishes = self._wishes[int(rng.integers(len(self._wishes)))]
-        yield from sequence(wishes, self.body, number, settings.frames, settings.cameras, rng)
+        yield from sequence(wishes, self.body, number, settings.frames, settings.cameras, rng, self.device)
 
     def joined(self, number: int) -> Joined:
         """Photograph `number` of this seed with people put in, of `Settings.into`.
@@ -80,7 +100,8 @@ class Source:
         for _ in range(_TRIES):
             sample = self._photographs[int(rng.integers(len(self._photographs)))]
             count = int(rng.integers(least, most + 1))
-            made = put_into(sample, count, self.body, self.settings.wishes.things, f"{number:08d}", rng)
+            things = self.settings.wishes.things
+            made = put_into(sample, count, self.body, things, f"{number:08d}", rng, self.device)
             if made is not None:
                 return made
         raise SceneError(
@@ -92,7 +113,7 @@ class Source:
         rng = np.random.default_rng([self.settings.seed, number])
         wishes = self._wishes[int(rng.integers(len(self._wishes)))]
         scene = random_scene(wishes, self.body, rng)
-        return frame_of(scene, f"{number:08d}", int(rng.integers(1 << 31)))
+        return frame_of(scene, f"{number:08d}", int(rng.integers(1 << 31)), self.device)
 
 
 def _fitting(path: str) -> Body:

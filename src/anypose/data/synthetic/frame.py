@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from anypose.data.synthetic.body import SMPLH_JOINTS
 from anypose.data.synthetic.camera import Camera
@@ -128,12 +129,13 @@ class Frame:
         )
 
 
-def frame_of(scene: Scene, name: str, seed: int) -> Frame:
+def frame_of(scene: Scene, name: str, seed: int, device: torch.device | str = "cpu") -> Frame:
     """Render a scene and gather the truth. People of whom next to nothing would be seen are taken out of it, so that
     everybody in the picture is in the truth."""
     people = list(scene.people)
     while True:
-        layers = render(people, scene.camera, scene.backdrop, scene.light, np.random.default_rng(seed))
+        noise = np.random.default_rng(seed)
+        layers = render(people, scene.camera, scene.backdrop, scene.light, noise, device)
         seen = np.array([(layers.ids == k + 1).sum() for k in range(len(people))], float)
         inside = layers.whole.reshape(len(people), layers.ids.size).sum(1)
         shares = seen / np.maximum(inside, 1)
@@ -153,8 +155,8 @@ def _truth(k: int, placed: Placed, layers: Layers, camera: Camera, share: float)
     held = layers.things[k]
     return PersonTruth(
         placed=placed,
-        box=_box(layers.ids == k + 1),
-        whole_box=_box(layers.whole[k]),
+        box=box_around(layers.ids == k + 1),
+        whole_box=box_around(layers.whole[k]),
         keypoints=keypoints[:, :2],
         keypoints_3d=camera.seen(points),
         keypoint_states=states_of(keypoints, size * _COCO_DEPTH, k, layers),
@@ -196,7 +198,8 @@ def states_of(projected: Array, depths: Array, k: int, layers: Layers) -> np.nda
     return np.where(inside, found, OUTSIDE).astype(np.int8)
 
 
-def _box(mask: np.ndarray) -> Array:
+def box_around(mask: np.ndarray) -> Array:
+    """(4,) x0 y0 x1 y1 pixels around a mask (H, W), zeros where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return np.zeros(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -68,6 +69,7 @@ _SKIRTS = {
     "brown": 6,
     "purple": 3,
 }
+_SUITS = ("black", "dark blue", "grey")
 _SHOES = {"black": 34, "white": 26, "brown": 18, "grey": 10, "dark blue": 5, "red": 4, "blue": 3}
 _HATS = {
     "black": 22,
@@ -94,7 +96,7 @@ _SKIN = np.array(
     [(240, 206, 184), (226, 184, 156), (204, 158, 126), (176, 128, 94), (134, 92, 64), (92, 62, 46)], float
 )
 SLEEVES = {"tank top": 0.12, "t-shirt": 0.62, "shirt": 1.93, "jacket": 1.97, "dress": 0.5}
-LEGS = {"trousers": 1.93, "shorts": 0.86, "skirt": 0.2}
+LEGS = {"trousers": 2.06, "shorts": 0.86, "skirt": 0.2}
 PATTERNS = ("plain", "striped", "checked", "logo")
 
 
@@ -130,14 +132,18 @@ class Outfit:
     @classmethod
     def random(cls, person: Phenotype, rng: np.random.Generator) -> Outfit:
         """What somebody of this age and gender might wear."""
-        feminine = rng.random() < np.clip(person.gender, 0.02, 0.95)
+        # Steeper than the body's own axis: in between it is drawn evenly, and few men wear a dress.
+        feminine = rng.random() < np.clip((person.gender - 0.25) * 2, 0.01, 0.97)
         dress = feminine and rng.random() < 0.14
         bottom = _pick(rng, {"trousers": 62, "shorts": 26, "skirt": 16 if feminine else 0})
         top = "dress" if dress else _pick(rng, {"t-shirt": 44, "shirt": 28, "jacket": 18, "tank top": 8})
         top_colour = _pick(rng, _TOPS)
         pattern = _pick(rng, {"plain": 72, "striped": 12, "checked": 6 if top in ("shirt", "dress") else 1, "logo": 10})
         skirt = dress or bottom == "skirt"
-        bottom_colour = top_colour if dress else _pick(rng, _SKIRTS if skirt else _BOTTOMS)
+        below = _SKIRTS if skirt else _BOTTOMS
+        # From head to foot in one colour people go in black and grey, seldom in red or light blue.
+        below = {name: often for name, often in below.items() if name != top_colour or name in _SUITS}
+        bottom_colour = top_colour if dress else _pick(rng, below)
         age = person.years
         style = _pick(
             rng,
@@ -183,7 +189,15 @@ def _pick(rng: np.random.Generator, weights: dict[str, float] | dict[str, int]) 
 
 def linear(rgb: object) -> np.ndarray:
     """sRGB 0 to 255 -> light 0 to 1."""
-    return (np.asarray(rgb, np.float32) / 255) ** 2.2
+    values = np.asarray(rgb)
+    if values.dtype == np.uint8:
+        return _bytes_of_light()[values]
+    return (values.astype(np.float32) / 255) ** 2.2
+
+
+@cache
+def _bytes_of_light() -> np.ndarray:
+    return (np.arange(256, dtype=np.float32) / 255) ** 2.2
 
 
 # Columns of the attributes that are interpolated over a triangle: see `attributes`.
@@ -216,11 +230,15 @@ def paint(outfit: Outfit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     neck = 0.93 if outfit.top == "tank top" else 1.0
     sleeve = SLEEVES[outfit.top]
     hem = {"t-shirt": -0.02, "shirt": -0.06, "jacket": -0.1, "tank top": 0.02, "dress": -1.0}[outfit.top]
-    trunk_part = (trunk > hem) & (trunk < neck) & (arm < 0) & (head < 0.55) & ((leg < 0.45) | (outfit.top == "dress"))
+    # A dress ends on the thighs above the edge of its skirt, or it would show below as leggings.
+    low = 0.7 if outfit.top == "dress" else 0.45
+    trunk_part = (trunk > hem) & (trunk < neck) & (arm < 0) & (head < 0.55) & (leg < low)
     covered = trunk_part | ((arm >= 0) & (arm < sleeve) & (at[:, HAND] < 0.5))
     if outfit.top == "tank top":
         covered &= ~((arm < 0) & (trunk > 0.8) & (np.abs(at[:, 0]) > 0.125))
     colour[covered], cloth[covered] = _pattern(outfit, at[covered]), 1
+    # The skirt of a dress is plain, and so is what shows of it on the legs of somebody who sits.
+    colour[trunk_part & (trunk < 0.05)] = linear(COLOURS[outfit.top_colour])
     if outfit.top == "jacket":
         open_front = covered & (np.abs(at[:, 0]) < 0.008) & (at[:, 2] > 0)
         colour[open_front] *= 0.35

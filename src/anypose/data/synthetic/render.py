@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import torch
 from PIL import Image, ImageFilter
 
 from anypose.data.synthetic import looks
@@ -137,14 +138,21 @@ class _Gathered:
         self.add(mesh.vertices, mesh.faces, attributes, entity, owner, painted=True, two_sided=mesh.two_sided)
 
 
-def render(people: list[Placed], camera: Camera, backdrop: Backdrop, light: Light, rng: np.random.Generator) -> Layers:
-    """Draw people in front of a backdrop."""
+def render(
+    people: list[Placed],
+    camera: Camera,
+    backdrop: Backdrop,
+    light: Light,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+) -> Layers:
+    """Draw people in front of a backdrop; `device` does the z-buffers."""
     scene, things = _gather(people)
     height, width = camera.size
     pixels = height * width
     if not scene.faces:
         blank = np.zeros((height, width), np.int16)
-        image = _developed(backdrop.light * _sunlit_ground(backdrop, light)[..., None], light, rng)
+        image = _developed(backdrop.light * _sunlit_ground(light), light, rng)
         return Layers(
             image,
             blank,
@@ -159,20 +167,21 @@ def render(people: list[Placed], camera: Camera, backdrop: Backdrop, light: Ligh
     vertices, faces = np.concatenate(scene.vertices), np.concatenate(scene.faces)
     entity, owner = np.concatenate(scene.entity), np.concatenate(scene.owner)
     two_sided = np.concatenate(scene.two_sided)
-    seen = rasterize(camera.project(vertices), faces, camera.size, two_sided)
+    seen = rasterize(camera.project(vertices), faces, camera.size, two_sided, device)
     whole = np.zeros((len(people), pixels), bool)
     whose = entity[seen.face]
     for k in range(len(people)):
         whole[k, seen.pixel[whose == k + 1]] = True
-    front = Fragments(*(getattr(seen, name)[seen.nearest] for name in ("pixel", "face", "weights", "depth", "nearest")))
+    front = seen.front()
     corners = faces[front.face]
-    normal = unit(_mixed(np.concatenate(scene.normals), corners, front.weights))
-    places = _mixed(vertices, corners, front.weights)
-    away = (normal * (places - camera.position)).sum(1) > 0
-    normal[away & two_sided[front.face]] *= -1
-    attributes = _mixed(np.concatenate(scene.attributes), corners, front.weights)
+    columns = np.concatenate((vertices, np.concatenate(scene.normals), np.concatenate(scene.attributes)), 1)
+    mixed = _mixed(columns, corners, front.weights)
+    places, normal, attributes = mixed[:, :3], _straight(mixed[:, 3:6]), mixed[:, 6:]
+    behind = np.flatnonzero(two_sided[front.face])
+    away = _dot(normal[behind], places[behind] - camera.position.astype(np.float32)) > 0
+    normal[behind[away]] *= -1
     colour, cloth = _colours(people, scene, front, owner, attributes)
-    shadow = _Shadow.of(vertices, faces, light.sun)
+    shadow = _Shadow.of(vertices, faces, light.sun, device)
     lit = _lit(colour, cloth, normal, places, attributes, camera, light, shadow)
     ids, owners, parts = np.zeros(pixels, np.int16), np.zeros(pixels, np.int16), np.zeros(pixels, np.uint8)
     nearest = np.full(pixels, -1, np.int32)
@@ -186,16 +195,16 @@ def render(people: list[Placed], camera: Camera, backdrop: Backdrop, light: Ligh
     depth = backdrop.distance.ravel().copy()
     depth[front.pixel] = front.depth
     normals = np.zeros((pixels, 3), np.float16)
-    normals[front.pixel] = normal @ camera.rotation.T
+    normals[front.pixel] = normal @ camera.rotation.T.astype(np.float32)
     shade = _ground_shade(backdrop, camera, light, shadow, vertices)
-    ground = backdrop.light.reshape(-1, 3) * shade.reshape(-1, 1)
-    ground[front.pixel] = lit
+    light_map = (backdrop.light * shade).reshape(3, pixels)
+    light_map[:, front.pixel] = lit.T
     if light.haze:
-        veil = (1 - np.exp(-light.haze * depth.clip(0, 60)))[:, None]
-        ground = ground * (1 - veil) + backdrop.air * veil
-    image = _developed(ground.reshape(height, width, 3), light, rng)
+        veil = 1 - np.exp(-light.haze * depth.clip(0, 60))
+        light_map += (backdrop.air[:, None] - light_map) * veil
+    image = _developed(light_map.reshape(3, height, width), light, rng)
     if backdrop.picture is not None:
-        image = _pasted(image, backdrop.picture, shade / _sunlit_ground(backdrop, light), owners.reshape(height, width))
+        image = _pasted(image, backdrop.picture, shade / _sunlit_ground(light), owners.reshape(height, width))
 
     def flat(values: np.ndarray) -> np.ndarray:
         return values.reshape(height, width, *values.shape[1:])
@@ -244,6 +253,15 @@ def _mixed(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.n
     return out
 
 
+def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.einsum("pc,pc->p", one, other)
+
+
+def _straight(vectors: np.ndarray) -> np.ndarray:
+    """(P, 3) of length 1, in the precision that they come in."""
+    return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), 1e-12)[:, None]
+
+
 def _colours(
     people: list[Placed], scene: _Gathered, front: Fragments, owner: np.ndarray, attributes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -269,21 +287,19 @@ def _lit(
 ) -> np.ndarray:
     """Light from surfaces: diffuse sun and sky, a little shine on skin."""
     rest = attributes[:, :3]
-    folds = np.zeros_like(normal)
-    for wave, phase in zip(_WAVES, range(len(_WAVES))):
-        folds += np.cos(rest @ wave + phase * 1.7)[:, None] * (wave / np.linalg.norm(wave)).astype(np.float32)
-    normal = unit(normal + (0.13 * cloth)[:, None] * folds).astype(np.float32)
+    folds = np.cos(rest @ _WAVES.T + _PHASES) @ (_WAVES / np.linalg.norm(_WAVES, axis=1, keepdims=True))
+    normal = _straight(normal + (0.13 * cloth)[:, None] * folds)
     sunlit = np.clip(normal @ light.sun.astype(np.float32), 0, None) * shadow.free(places + 0.012 * normal)
     # The sky above is brighter than the ground below; feet and what faces down get less of it.
     sky = light.sky * (0.62 + 0.38 * normal[:, 1]) * np.clip(0.75 + 0.25 * places[:, 1], 0.7, 1.0)
     sun = np.array([light.warmth, 1.0, 2 - light.warmth], np.float32) * light.strength
-    toward = unit(camera.position - places)
-    half = unit(toward + light.sun).astype(np.float32)
-    shine = np.clip((normal * half).sum(1), 0, 1) ** 24 * (1 - cloth) * 0.10
+    half = _straight(_straight(camera.position.astype(np.float32) - places) + light.sun.astype(np.float32))
+    shine = np.clip(_dot(normal, half), 0, 1) ** 24 * (1 - cloth) * 0.10
     return colour * (sunlit[:, None] * sun + sky[:, None]) + (shine * sunlit)[:, None] * sun
 
 
 _WAVES = np.array([(38, 24, 11), (-21, 43, 17), (9, -31, 47), (61, 13, -29), (-17, 70, 31)], np.float32)
+_PHASES = 1.7 * np.arange(len(_WAVES), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -296,7 +312,7 @@ class _Shadow:
     nearest: np.ndarray
 
     @classmethod
-    def of(cls, vertices: Array, faces: np.ndarray, sun: Array) -> _Shadow:
+    def of(cls, vertices: Array, faces: np.ndarray, sun: Array, device: torch.device | str) -> _Shadow:
         right = unit(np.cross([0.0, 1, 0], sun))
         frame = np.stack((right, np.cross(sun, right), sun))
         seen = vertices @ frame.T
@@ -304,57 +320,64 @@ class _Shadow:
         scale = (_SHADOW_SIDE - 4) / max(high[0] - low[0], high[1] - low[1], 0.5)
         points = np.column_stack((2 + (seen[:, :2] - low[:2]) * scale, 1 + high[2] - seen[:, 2]))
         # Seen from the sun y points up, so that outsides run the other way round than in a picture.
-        found = rasterize(points, faces[:, ::-1], (_SHADOW_SIDE, _SHADOW_SIDE), None)
-        nearest = np.full(_SHADOW_SIDE * _SHADOW_SIDE, np.inf, np.float32)
-        np.minimum.at(nearest, found.pixel, found.depth)
-        return cls(
-            frame, np.array([low[0], low[1], high[2]]), float(scale), nearest.reshape(_SHADOW_SIDE, _SHADOW_SIDE)
-        )
+        found = rasterize(points, faces[:, ::-1], (_SHADOW_SIDE, _SHADOW_SIDE), None, device)
+        nearest = found.buffer.reshape(_SHADOW_SIDE, _SHADOW_SIDE)
+        return cls(frame, np.array([low[0], low[1], high[2]]), float(scale), nearest)
 
     def free(self, places: np.ndarray) -> np.ndarray:
         """(P,) share of the sun that reaches places (P, 3): 1 in the light."""
         seen = places @ self.frame.T.astype(np.float32)
-        x, y = 2 + (seen[:, 0] - self.low[0]) * self.scale, 2 + (seen[:, 1] - self.low[1]) * self.scale
-        depth = 1 + self.low[2] - seen[:, 2]
+        x = (2 - float(self.low[0]) * self.scale) + seen[:, 0] * np.float32(self.scale)
+        y = (2 - float(self.low[1]) * self.scale) + seen[:, 1] * np.float32(self.scale)
+        # A little nearer to the sun, or surfaces would lie in their own shadow.
+        depth = (1 + float(self.low[2]) - 0.03) - seen[:, 2]
         out = np.zeros(len(places), np.float32)
+        side = _SHADOW_SIDE
         for dx, dy in ((-0.6, -0.6), (0.6, -0.6), (-0.6, 0.6), (0.6, 0.6)):
-            column, row = (x + dx).astype(np.int32), (y + dy).astype(np.int32)
-            outside = (column < 0) | (row < 0) | (column >= _SHADOW_SIDE) | (row >= _SHADOW_SIDE)
-            nearest = self.nearest[row.clip(0, _SHADOW_SIDE - 1), column.clip(0, _SHADOW_SIDE - 1)]
-            out += outside | (depth < nearest + 0.03)
+            # Outside of the square there is nothing in the sun's way, and nothing at its edges either.
+            column, row = ((value + by).clip(0, side - 1).astype(np.int32) for value, by in ((x, dx), (y, dy)))
+            out += depth < self.nearest.ravel().take(row * side + column)
         return out / 4
 
 
-def _sunlit_ground(backdrop: Backdrop, light: Light) -> np.ndarray:
-    full = light.strength * light.sun[1] + light.sky
-    return np.full(backdrop.ground.shape, np.clip(full, 0.75, 1.15), np.float32)
+def _sunlit_ground(light: Light) -> float:
+    return float(np.clip(light.strength * light.sun[1] + light.sky, 0.75, 1.15))
 
 
 def _ground_shade(backdrop: Backdrop, camera: Camera, light: Light, shadow: _Shadow, vertices: Array) -> np.ndarray:
     """(H, W) what the backdrop's light is multiplied by: shadows on the ground, darker under the feet."""
-    shade = _sunlit_ground(backdrop, light)
-    places_of = np.flatnonzero(backdrop.ground)
-    height, width = backdrop.ground.shape
+    shade = np.full(backdrop.ground.shape, _sunlit_ground(light), np.float32)
     reach = np.concatenate(
         (vertices[:, [0, 2]], (vertices - vertices[:, 1:2] * light.sun / max(light.sun[1], 0.2))[:, [0, 2]])
     )
     low, high = reach.min(0) - 0.4, reach.max(0) + 0.4
-    row, column = np.divmod(places_of, width)
-    x_ray = ((column + 0.5 - width / 2) / camera.focal).astype(np.float32)
-    y_ray = ((row + 0.5 - height / 2) / camera.focal).astype(np.float32)
+    rows, columns = _window(camera, low, high)
+    height, width = backdrop.ground.shape
+    x_ray = ((np.arange(width)[columns] + 0.5 - width / 2) / camera.focal).astype(np.float32)
+    y_ray = ((np.arange(height)[rows] + 0.5 - height / 2) / camera.focal).astype(np.float32)[:, None]
     right, down, ahead = camera.rotation.astype(np.float32)
-    distance = backdrop.distance.ravel()[places_of]
+    distance = np.where(backdrop.ground[rows, columns], backdrop.distance[rows, columns], 0)
     # First who is near enough for a shadow, axis by axis, then the points themselves.
-    x = float(camera.position[0]) + (x_ray * right[0] + y_ray * down[0] + ahead[0]) * distance
-    z = float(camera.position[2]) + (x_ray * right[2] + y_ray * down[2] + ahead[2]) * distance
-    near = np.flatnonzero((x > low[0]) & (x < high[0]) & (z > low[1]) & (z < high[1]))
-    points = np.stack((x[near], np.zeros(len(near), np.float32), z[near]), 1)
-    places_of = places_of[near]
+    x = float(camera.position[0]) + (x_ray * right[0] + (y_ray * down[0] + ahead[0])) * distance
+    z = float(camera.position[2]) + (x_ray * right[2] + (y_ray * down[2] + ahead[2])) * distance
+    near = (x > low[0]) & (x < high[0]) & (z > low[1]) & (z < high[1]) & (distance > 0)
+    points = np.stack((x[near], np.zeros(int(near.sum()), np.float32), z[near]), 1)
     sun, sky = light.strength * light.sun[1], light.sky
     free = shadow.free(points)
-    flat = shade.ravel()
-    flat[places_of] *= (sun * free + sky * _open(points, vertices, low, high)) / (sun + sky)
-    return flat.reshape(height, width)
+    shade[rows, columns][near] *= (sun * free + sky * _open(points, vertices, low, high)) / (sun + sky)
+    return shade
+
+
+def _window(camera: Camera, low: Array, high: Array) -> tuple[slice, slice]:
+    """Rows and columns of the picture outside of which no ground between two corners (x, z) is seen."""
+    height, width = camera.size
+    corners = np.array([(x, 0.0, z) for x in (low[0], high[0]) for z in (low[1], high[1])])
+    seen = camera.project(corners)
+    if seen[:, 2].min() < 0.1:
+        return slice(0, height), slice(0, width)
+    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int), 0, (width, height))
+    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 def _open(points: np.ndarray, vertices: Array, low: Array, high: Array) -> np.ndarray:
@@ -382,13 +405,14 @@ def _film() -> np.ndarray:
 
 
 def _developed(light_map: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
-    """Linear light (H, W, 3) as a camera would save it: blurred, with noise, 8 bits."""
-    steps = np.clip(light_map * (light.exposure * _STEPS_OF_LIGHT), 0, 2 * _STEPS_OF_LIGHT - 1)
-    image = _film()[steps.astype(np.int32)]
-    image = _smoothed(image, light)
+    """Linear light (3, H, W) as a camera would save it, (H, W, 3): blurred, with noise, 8 bits."""
+    steps = light_map * np.float32(light.exposure * _STEPS_OF_LIGHT)
+    np.clip(steps, 0, 2 * _STEPS_OF_LIGHT - 1, out=steps)
+    image = _smoothed(_film().take(steps.astype(np.int32)), light)
     if light.noise > 0.2:
-        image += rng.standard_normal(image.shape[:2], np.float32)[..., None] * light.noise
-    return np.clip(image, 0, 255).astype(np.uint8)
+        image += rng.standard_normal(image.shape[1:], np.float32) * np.float32(light.noise)
+    np.clip(image, 0, 255, out=image)
+    return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0))
 
 
 def _pasted(image: np.ndarray, picture: np.ndarray, shade: np.ndarray, owners: np.ndarray) -> np.ndarray:
@@ -400,16 +424,17 @@ def _pasted(image: np.ndarray, picture: np.ndarray, shade: np.ndarray, owners: n
 
 
 def _smoothed(image: np.ndarray, light: Light) -> np.ndarray:
-    """A lens's small blur, and the drift of a camera that moved."""
+    """(3, H, W) with a lens's small blur, and the drift of a camera that moved."""
     side = light.blur / 2.2
-    for axis in (0, 1):
-        before, after = np.roll(image, 1, axis), np.roll(image, -1, axis)
-        edge = [slice(None)] * 3
-        edge[axis] = slice(0, 1)
-        before[tuple(edge)] = image[tuple(edge)]
-        edge[axis] = slice(-1, None)
-        after[tuple(edge)] = image[tuple(edge)]
-        image = (image + 0.5 * side * (before + after)) / (1 + side)
+    for flat in (image.swapaxes(1, 2), image):
+        around = np.empty_like(flat)
+        np.add(flat[..., :-2], flat[..., 2:], out=around[..., 1:-1])
+        # At the edge the picture's last line stands for the one beyond.
+        np.add(flat[..., 0], flat[..., 1], out=around[..., 0])
+        np.add(flat[..., -1], flat[..., -2], out=around[..., -1])
+        around *= 0.5 * side
+        flat += around
+        flat /= 1 + side
     length = float(np.hypot(*light.drift))
     if length < 1:
         return image
@@ -417,5 +442,5 @@ def _smoothed(image: np.ndarray, light: Light) -> np.ndarray:
     total = np.zeros_like(image)
     for step in steps:
         shift = (round(step * light.drift[1]), round(step * light.drift[0]))
-        total += np.roll(image, shift, (0, 1))
+        total += np.roll(image, shift, (1, 2))
     return total / len(steps)

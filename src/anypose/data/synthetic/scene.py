@@ -98,7 +98,9 @@ def random_scene(wishes: Wishes, body: Body, rng: np.random.Generator) -> Scene:
         backdrop = photographed(fitted(open_picture(picture), wishes.size, rng), camera)
         name = "photograph"
     else:
-        backdrop = painted(camera, name, rng)
+        # Behind a wall nobody stands, or they would seem to float before it.
+        nearest_wall = max((camera.position[2] - placed.vertices[:, 2].min() + 0.5 for placed in crowd), default=0.0)
+        backdrop = painted(camera, name, rng, float(nearest_wall))
     return Scene(crowd, camera, backdrop, Light.random(rng, backdrop.indoors), name)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
+import torch
 
 from anypose.data.synthetic import backdrop as backdrops
 from anypose.data.synthetic.angles import pose_of
@@ -142,7 +143,13 @@ def random_walkers(
 
 
 def sequence(
-    wishes: Wishes, body: Body, number: int, frames: int, cameras: int, rng: np.random.Generator
+    wishes: Wishes,
+    body: Body,
+    number: int,
+    frames: int,
+    cameras: int,
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
 ) -> Iterator[Frame]:
     """The frames of one sequence, camera by camera; names are SEQUENCE_CAMERA_FRAME."""
     count = int(rng.integers(wishes.people[0], wishes.people[1] + 1))
@@ -166,4 +173,4 @@ def sequence(
         behind = backdrops.painted(camera, place, np.random.default_rng(painter))
         for frame, people in enumerate(moments):
             scene = Scene(people, camera, behind, light, place)
-            yield frame_of(scene, f"{number:04d}_{camera_number}_{frame:04d}", painter + frame)
+            yield frame_of(scene, f"{number:04d}_{camera_number}_{frame:04d}", painter + frame, device)

@@ -56,30 +56,45 @@ _ALIKE = {
 }
 
 
-def observed(frame: Frame) -> Observations:
-    """The facts of a frame: true (1), false (0) or better not said (-1) of each person."""
+_UNSURE = ("closest", "farthest")
+
+
+def observed(frame: Frame, others: Array | None = None) -> Observations:
+    """The facts of a frame: true (1), false (0) or better not said (-1) of each person.
+
+    Args:
+        others: (K, 4) boxes of people in the picture who are not of the frame, after the frame's N in the facts.
+            Nothing is known of them but where they are, so that each may wear, do and hold anything; how far away and
+            how tall they are a box does not tell, so that nobody is said to be the nearest or the tallest.
+    """
     people = frame.people
-    count = len(people)
-    boxes = np.stack([person.box for person in people]) if people else np.zeros((0, 4))
-    places = Places.of(boxes, np.zeros(count, bool), frame.camera.size)
-    facts: Truths = positions(places) | sizes(places)
-    _in_space(facts, people)
+    beside = np.zeros((0, 4)) if others is None else others
+    boxes = np.concatenate((np.array([person.box for person in people]).reshape(-1, 4), beside))
+    places = Places.of(boxes, np.zeros(len(boxes), bool), frame.camera.size)
+    facts: Truths = positions(places)
+    if len(beside):
+        facts = {name: truth for name, truth in facts.items() if name not in _UNSURE}
+    else:
+        facts |= sizes(places)
+        _in_space(facts, people)
     for k, person in enumerate(people):
         own = _clothes(frame, k, person) | _postures(person) | _nouns(person) | _holding(frame, k, person)
         for name, value in own.items():
-            facts.setdefault(name, np.zeros(count, np.int8))[k] = value
-    facts["trousers"], facts["shorts"] = (
-        np.array([int(person.placed.person.outfit.bottom == kind) for person in people], np.int8)
-        for kind in ("trousers", "shorts")
-    )
-    return Observations(count, facts, places, things_known=True)
+            facts.setdefault(name, np.full(len(boxes), -1, np.int8))[k] = value
+    for kind in ("trousers", "shorts"):
+        worn = [int(person.placed.person.outfit.bottom == kind) for person in people]
+        facts[kind] = np.array(worn + [-1] * len(beside), np.int8)
+    return Observations(len(boxes), facts, places, things_known=not len(beside))
 
 
-def expressions(frame: Frame, rng: np.random.Generator, each: int = 4) -> list[list[Sentence]]:
-    """For each person up to `each` sentences that are true of nobody else, half of them without a word of place."""
-    facts = observed(frame)
+def expressions(
+    frame: Frame, rng: np.random.Generator, each: int = 4, others: Array | None = None
+) -> list[list[Sentence]]:
+    """For each person up to `each` sentences that are true of nobody else, half of them without a word of place where
+    that can be; `others` as in `observed`."""
+    facts = observed(frame, others)
     found = []
-    for k in range(len(frame.people)):
+    for k in range(len(facts)):
         said = describe(facts, k, rng, each - each // 2, with_position=True)
         said += describe(facts, k, rng, each // 2, with_position=False)
         found.append(said)
