@@ -215,3 +215,27 @@ def test_prompts_may_come_from_a_generator_and_words_are_no_prompt(group: Scene)
     wrong: Any = "the man"
     with pytest.raises(TypeError, match=r"write find\(Prompt\(text='the man'\)\)"):
         group.find(wrong)
+
+
+def test_a_picture_looked_at_twice_and_its_mirror_image_have_the_same_answer(predictor: Predictor) -> None:
+    picture = np.asarray(Image.open(EXAMPLES / "astronaut.jpg").convert("RGB"))
+    height, width = picture.shape[:2]
+    careful = load(careful=True, threads=1)
+    box = (0.1 * width, 0.05 * height, 0.9 * width, float(height))
+    there = careful.encode(picture).find(Prompt(box=box))
+    turned = Prompt(box=(width - box[2], box[1], width - box[0], box[3]))
+    back = careful.encode(np.ascontiguousarray(picture[:, ::-1])).find(turned).mirror()
+    once = predictor.encode(picture).find(Prompt(box=box))
+    seen = (there.state[0, :, 2] < 0.5) & (there.confidence[0] > 0.5)
+    assert seen.sum() > 4
+    # Not to the last bit: the first look's coarse mask of a mirrored picture is another.
+    np.testing.assert_allclose(back.keypoints[0][seen], there.keypoints[0][seen], atol=0.01 * height)
+    assert 0.05 < np.abs(there.keypoints - once.keypoints)[0][seen].max() < 0.1 * height
+    assert there.masks is not None
+    assert once.masks is not None
+    assert 0.8 < there.masks.iou(once.masks)[0, 0] < 1
+
+
+def test_who_cannot_look_twice_says_so() -> None:
+    with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once"):
+        load("promptable/tokenclipose", careful=True)

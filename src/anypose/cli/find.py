@@ -55,6 +55,9 @@ def find(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE|FOLDER", help="Its weights, or its exported graphs.")
     ] = None,
+    careful: Annotated[
+        bool, typer.Option("--careful", help="Look at each person twice, once mirrored: slower, more right.")
+    ] = False,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", metavar="FILE|FOLDER", help="Draw the answer; the suffix says how."),
@@ -101,7 +104,7 @@ def find(
         sources = [str(source) for source in list_pictures(pictures)]
         targets = plan(sources, out)
         refuse_inputs([beside] if beside else [], [*sources, *(str(path) for path in targets if path)])
-        predictor = _load(model, weights)
+        predictor = _load(model, weights, careful)
         with Report(json, model) as report:
             run = Run(
                 predictor, prompts, report, masks, beside, summary=out is None and json is None, threshold=threshold
@@ -157,10 +160,10 @@ def asked(
     return meant or [Prompt()]
 
 
-def _load(model: str, weights: Path | None) -> Predictor:
+def _load(model: str, weights: Path | None, careful: bool = False) -> Predictor:
     from anypose import load
 
     try:
-        return load(model, weights=weights)
+        return load(model, weights=weights, careful=careful)
     except (ValueError, ImportError) as error:
         stop(str(error))
