@@ -300,7 +300,7 @@ def test_kept_maps_are_what_the_model_sees(people: tuple[str, str], tmp_path: Pa
     crowd = Crowd(made._crowd.samples, made.model.size)
     view = crowd.view(3, Views(), np.random.default_rng((0, 3, 0)))
     with torch.no_grad():
-        maps = made.model.eval().see(torch.from_numpy(view.crop).permute(2, 0, 1)[None].float())
+        maps = made.model.eval().see(torch.tensor(view.crop).permute(2, 0, 1)[None].float())
     for ours, level in zip(made._kept.batch(np.array([3])).maps, maps):
         torch.testing.assert_close(ours, level, atol=0.02, rtol=0.02)
 
