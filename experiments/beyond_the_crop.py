@@ -12,7 +12,11 @@ targets beyond the crop left out, which is the habit. The baseline goes on strai
 whose true places it is told, by a length learned from train.json, with the pair that errs least there.
 
 Result:
-    RESULT
+    With `--people 1000 --steps 120 --seeds 1` (2,042 people; 215 judged, 1,563 keypoints outside), outside / inside, %:
+    cut at the border 20.9 / 89.1, image only 57.1 / 76.8, location 56.4 / 77.1, text 55.4 / 75.7, location and text
+    56.6 / 77.0; straight on 61.4. To learn from targets beyond the crop is what matters; neither location tokens nor
+    names helped in so short a training. Of a second seed "cut at the border" alone was run: 15.0 / 86.6. The three
+    seeds that the command takes have not been run to their end, so there are no spreads yet.
 """
 
 from __future__ import annotations

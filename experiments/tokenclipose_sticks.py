@@ -11,7 +11,7 @@ paper does for lacrosse. The share of points right to 0.2 of the diagonal of the
 lowest to highest.
 
 Result:
-    RESULT
+    Not run to its end yet; a run with a few players and two steps only showed that every part works.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class TokenCLIPose(nn.Module):
         if isinstance(skeleton, str):
             _check_choice("skeleton", skeleton, list(SKELETONS))
             skeleton = SKELETONS[skeleton]
-        if size[0] % grid[0] or size[1] % grid[1]:
+        if min(grid) < 1 or size[0] % grid[0] or size[1] % grid[1]:
             raise ValueError(f"a grid of {grid} pixels does not divide crops of {size} (height, width)")
         if width % 4 or width % heads:
             raise ValueError(f"width is {width}; it has to be a multiple of 4 and of the {heads} heads")
@@ -272,6 +272,8 @@ class TokenCLIPose(nn.Module):
     def with_keypoints(self, names: Sequence[str] | Mapping[str, str], encoder: Encoder | None = None) -> TokenCLIPose:
         """A copy that finds what other names say: their tokens start anew, all else is frozen (paper section 4.3).
 
+        Whoever trains the new tokens does so without weight decay, which would draw on the rows that stay.
+
         Args:
             names: the new name of each keypoint in order, where fewer leave out the last and names that stay keep
                 what their tokens learned; or only what changes: {"old name": "new name"}.
@@ -312,7 +314,8 @@ class TokenCLIPose(nn.Module):
                 f"{len(wanted)} names for {len(self.names)} keypoints: give one for each; of the last "
                 f"{extensions}, which are not the person's, some may be left out"
             )
-        twice = sorted({name for name in wanted if wanted.count(name) > 1})
+        plain = [name.lower().replace("_", " ") for name in wanted]
+        twice = sorted({name for name in plain if plain.count(name) > 1})
         if twice:
             raise ValueError(f"two keypoints are to be called {twice[0]!r}: each needs a name of its own")
         return wanted

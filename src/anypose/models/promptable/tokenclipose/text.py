@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 import torch
@@ -75,16 +78,20 @@ class ClipText:
         Raises:
             ValueError: it is not kept here and cannot be fetched.
         """
-        from transformers import CLIPTextModelWithProjection, CLIPTokenizerFast
+        from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
+        parts = (CLIPTextModelWithProjection, CLIPTokenizer)
         try:
-            tower = CLIPTextModelWithProjection.from_pretrained(name)
-            tokenizer = CLIPTokenizerFast.from_pretrained(name)
-        except OSError as error:
-            raise ValueError(
-                f"CLIP's text tower huggingface.co/{name} is not kept here and could not be fetched: connect once, or "
-                'take the word vectors that come along (text="words")'
-            ) from error
+            tower, tokenizer = (part.from_pretrained(name, local_files_only=True) for part in parts)
+        except OSError:
+            try:
+                _reach_hub()
+                tower, tokenizer = (part.from_pretrained(name) for part in parts)
+            except OSError as error:
+                raise ValueError(
+                    f"CLIP's text tower huggingface.co/{name} is not kept here and could not be fetched: connect once, "
+                    'or take the word vectors that come along (text="words")'
+                ) from error
         return cls(tower, lambda text: tokenizer(text).input_ids)
 
     @torch.no_grad()
@@ -99,6 +106,15 @@ class ClipText:
                 )
             vectors.append(self._tower(input_ids=torch.tensor([ids])).text_embeds[0])
         return F.normalize(torch.stack(vectors), dim=-1)
+
+
+def _reach_hub() -> None:
+    """OSError where there is no way to the hub, which otherwise is tried again for most of a minute."""
+    from huggingface_hub.constants import ENDPOINT
+
+    address = urlsplit(ENDPOINT)
+    if address.hostname and not getproxies():  # what a proxy reaches cannot be told from here
+        socket.create_connection((address.hostname, address.port or 443), timeout=5).close()
 
 
 class WordVectors:
