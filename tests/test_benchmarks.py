@@ -116,3 +116,27 @@ def test_synthetic_reports_every_figure(tmp_path: Path) -> None:
     assert figures["pictures"] == 2
     assert figures["sentences not read back as one person"] == 0
     assert sum(value for name, value in figures.items() if name.startswith("share of")) == pytest.approx(1)
+
+
+def test_lifting_reports_every_figure(tmp_path: Path) -> None:
+    """At toy sizes; ours gives what the plain form gives, and eight bits nearly so."""
+    program = FIND.with_name("lifting.py")
+    source = str(Path(anypose.__file__).parents[1])
+    command = [sys.executable, str(program), "--toy", "--runs", "1", "--threads", "1"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "figures.json")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": source, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    transformers = ("mixste", "hot-mixste", "ktpformer")
+    for name in (*transformers, "gla-gcn", "diffpose"):
+        assert figures[name]["times wall"] > 0
+        assert figures[name]["apart"] < 1e-4, name
+        assert f"{name}, plain" in done.stdout
+    for name in transformers:
+        assert figures[f"{name}, products alone"]["wall"] > 0
+        assert 1e-5 < figures[f"{name}, int8"]["apart"] < 0.2
+    assert "of its host's time" in done.stdout
