@@ -9,8 +9,9 @@ once: 9 frames, of bodies of other lengths, mirrored, with the arms and legs of 
 backwards, and turned about the vertical, as the simulated detector sees them at the heights and distances and through
 the lenses of the 8 seen cameras; it is tested at 15 frames a second. Keypoints are given as a camera that looks
 straight at the person would see them, in sizes of the body; answers are the mean of those for a clip and its mirror.
-"One frame" is the same system of the same size, trained and tested on clips in which the middle frame stands still. The mean pose is that of the bodies that are learned from.
-The figures compare small systems after little training with each other; they say nothing about Human3.6M.
+"One frame" is the same system of the same size, trained and tested on clips in which the middle frame stands still. The
+mean pose is that of the bodies that are learned from. "int8" is the float32 system with its products in eight bits. The
+figures compare small systems after little training with each other; they say nothing about Human3.6M.
 
 Every run is a line of runs/table.jsonl; those that are there are not run again, so that the command can be stopped
 and goes on where it was. `--only NAME` runs some, `--print` none.
@@ -142,7 +143,7 @@ def learned_from(benchmark: Benchmark, number: int = POOL) -> Clips:
     stand = [benchmark.camera("seen", i) for i in range(benchmark.cameras)]
     rig = Places(given=[(rig.height[0], rig.distance[0], rig.focal[0]) for rig in stand])
     random, parts = np.random.default_rng((benchmark.seed, 3)), []
-    for _ in range(number // PART):
+    for _ in range(max(1, number // PART)):
         middle = random.integers(len(bodies), size=PART)
         frames = middle[:, None] + random.choice(STRIDES, PART)[:, None] * AROUND
         clips = bodies[np.clip(frames, first[middle][:, None], last[middle][:, None])]
@@ -228,7 +229,7 @@ def scored(answer: Answer, clips: Clips) -> list[float]:
 
 def run(arguments: argparse.Namespace) -> None:
     benchmark = Benchmark(cmu.read(arguments.motion), subject=arguments.subject)
-    moving = learned_from(benchmark)
+    moving = learned_from(benchmark, arguments.clips)
     tests = {
         which: joined([clips_of(*pair) for pair in benchmark.pairs(benchmark.test(), which, TEST_CAMERAS)])
         for which in WHICH
@@ -318,6 +319,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--subject", default="02")
+    parser.add_argument("--clips", type=int, default=POOL, help="that are learned from")
     parser.add_argument("--only", action="append")
     parser.add_argument("--print", action="store_true", dest="printed")
     arguments = parser.parse_args()
