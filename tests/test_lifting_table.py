@@ -67,7 +67,7 @@ def test_the_table_goes_on_where_it_was(
             np.arange(60) / 60, NOISE.normal(0, 0.3, (31, 3)) + sway + (0, 1, 0), skeleton=CMU31, space="world"
         )
         clips[f"{subject}_{clip}/positions"] = motion.keypoints
-    np.savez(tmp_path / "cmu.npz", **clips)
+    np.savez(tmp_path / "cmu.npz", **clips)  # type: ignore[arg-type]
     results = tmp_path / "table.jsonl"
     command = ["lifting_table.py", str(tmp_path / "cmu.npz"), str(results), "--seconds", "0.2", "--seeds", "1"]
     command += ["--clips", "1024"]
