@@ -1,16 +1,20 @@
 """Lifting systems against their plain eager forms, as ratios in one run.
 
     python benchmarks/lifting.py [--rows mixste hot-mixste ktpformer gla-gcn diffpose] [--threads 2] [--runs 3]
-        [--json FILE]
+        [--toy] [--json FILE]
 
 The plain form has the same weights and gives the same answers, computed as papers write them: attention as a softmax
 of products, one after the other; frames laid out anew for every block; each subset of edges convolved by itself; one
 call a hypothesis. Sizes are the published ones, 243 frames, one clip, random weights. Each round runs every row once,
 so that a busy machine slows all of them: trust the ratios there. Wall time is what a user waits; processor time says
 the same of a machine that others use too.
+
+"Products alone" are the linear layers' matrix products with nothing between them: no form of the network in float32 is
+faster than these. "int8" is what `anypose.load(..., precision="int8")` runs: products of eight bits.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import time
@@ -30,12 +34,21 @@ from anypose.models.lifting.diffpose import DiffPose, heatmaps_of
 from anypose.models.lifting.gla_gcn import GLAGCN, AdaptiveGraph
 from anypose.models.lifting.hot import VARIANTS, HoT
 from anypose.models.lifting.ktpformer import KTPFormer
+from anypose.nn.eight_bits import in_eight_bits
 from anypose.nn.space_time import Attention, Block, CrossAttention
 
 FRAMES = 243
 HYPOTHESES = 200
 LEAST = {"mixste": 1.5, "hot-mixste": 1.5, "ktpformer": 1.5, "gla-gcn": 1.5, "diffpose": 15}
 HOT_AT_MOST = 0.70
+TOY = {"frames": 9, "width": 32, "depth": 2, "heads": 4}
+TOYS: dict[str, dict[str, Any]] = {  # to see that everything runs
+    "mixste": {**TOY, "hidden": 64},
+    "hot-mixste": {**TOY, "hidden": 64, "tokens": 3, "level": 1},
+    "ktpformer": TOY,
+    "gla-gcn": {"widths": (3, 3), "channels": 16},
+    "diffpose": {"places": 8, "samples": 8, "width": 64, "condition": 4, "steps": 5, "layers": 1},
+}
 
 
 def softmax_of_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -99,32 +112,52 @@ def plain(model: nn.Module, keypoints: Tensor) -> Tensor:
         return model(keypoints)
 
 
-def rows(wanted: list[str]) -> dict[str, Callable[[], Tensor]]:
+def products_alone(model: nn.Module, keypoints: Tensor) -> Callable[[], Tensor]:
+    """The matrix products of a model's linear layers, as often and as large as it asks for them."""
+    calls: list[tuple[nn.Linear, torch.Size]] = []
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    hooks = [linear.register_forward_hook(lambda m, given, _: calls.append((m, given[0].shape))) for linear in linears]
+    with torch.inference_mode():
+        model(keypoints)
+    for hook in hooks:
+        hook.remove()
+    inputs = {shape: torch.randn(shape) for _, shape in calls}
+    return lambda: [linear(inputs[shape]) for linear, shape in calls][-1]
+
+
+def rows(wanted: list[str], toy: bool = False) -> dict[str, Callable[[], Tensor]]:
     """What is timed: each system and its plain form."""
     torch.manual_seed(0)
-    keypoints = torch.randn(1, FRAMES, 17, 2) * 0.3
+    keypoints = torch.randn(1, TOY["frames"] if toy else FRAMES, 17, 2) * 0.3
     todo: dict[str, Callable[[], Tensor]] = {}
-    builds: dict[str, Callable[[], nn.Module]] = {
-        "mixste": lambda: HoT(**VARIANTS["mixste"]),
-        "hot-mixste": lambda: HoT(**VARIANTS["hot-mixste"]),
+    builds: dict[str, Callable[..., nn.Module]] = {
+        "mixste": lambda **sizes: HoT(**{**VARIANTS["mixste"], **sizes}),
+        "hot-mixste": lambda **sizes: HoT(**{**VARIANTS["hot-mixste"], **sizes}),
         "ktpformer": KTPFormer,
         "gla-gcn": GLAGCN,
     }
     for name in wanted:
-        if name in builds:
-            model = builds[name]().eval()
-            todo[f"{name}, plain"] = lambda model=model: plain(model, keypoints)
-            todo[name] = lambda model=model: model(keypoints)
+        if name not in builds:
+            continue
+        model = builds[name](**TOYS[name] if toy else {}).eval()
+        todo[f"{name}, plain"] = lambda model=model: plain(model, keypoints)
+        todo[name] = lambda model=model: model(keypoints)
+        if hasattr(model, "EIGHT_BITS"):
+            todo[f"{name}, products alone"] = products_alone(model, keypoints)
+            small = copy.deepcopy(model)
+            in_eight_bits(small, small.EIGHT_BITS)
+            todo[f"{name}, int8"] = lambda small=small: small(keypoints)
     if "diffpose" in wanted:
-        model = DiffPose().eval()
+        model = DiffPose(**TOYS["diffpose"] if toy else {}).eval()
+        hypotheses = 10 if toy else HYPOTHESES
         heatmaps = heatmaps_of(keypoints[0, :1])
-        noise = torch.randn(model.diffusion.steps + 1, 1, HYPOTHESES, 48)
-        draws = torch.rand(1, HYPOTHESES, model.samples - 1, 16)
+        noise = torch.randn(model.diffusion.steps + 1, 1, hypotheses, 48)
+        draws = torch.rand(1, hypotheses, model.samples - 1, 16)
         todo["diffpose, plain"] = lambda: torch.cat(
-            [model.draw(heatmaps, 1, noise[:, :, i : i + 1], draws[:, i : i + 1]) for i in range(HYPOTHESES)],
+            [model.draw(heatmaps, 1, noise[:, :, i : i + 1], draws[:, i : i + 1]) for i in range(hypotheses)],
             1,
         )
-        todo["diffpose"] = lambda: model.draw(heatmaps, HYPOTHESES, noise, draws)
+        todo["diffpose"] = lambda: model.draw(heatmaps, hypotheses, noise, draws)
     return todo
 
 
@@ -143,10 +176,13 @@ def measured(todo: dict[str, Callable[[], Tensor]], runs: int) -> dict[str, dict
         for name, taken in seconds.items()
     }
     for name in todo:
-        if f"{name}, plain" in todo:
-            for kind in ("wall", "processor"):
-                figures[name][f"times {kind}"] = figures[f"{name}, plain"][kind] / figures[name][kind]
-            figures[name]["apart"] = float((answers[name] - answers[f"{name}, plain"]).abs().max())
+        first = f"{name.split(',')[0]}, plain"
+        if name == first:
+            continue
+        for kind in ("wall", "processor"):
+            figures[name][f"times {kind}"] = figures[first][kind] / figures[name][kind]
+        if not name.endswith("alone"):
+            figures[name]["apart"] = float((answers[name] - answers[first]).abs().max())
     return figures
 
 
@@ -155,16 +191,18 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(LEAST), choices=list(LEAST))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--toy", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    figures = measured(rows(arguments.rows), arguments.runs)
+    figures = measured(rows(arguments.rows, arguments.toy), arguments.runs)
     table = Table(
         "", "wall s", "processor s", "times faster", "of processor time", "at least", "apart", title="Lifting"
     )
     for name, row in figures.items():
         ratios = [f"{row[f'times {kind}']:.2f}" if f"times {kind}" in row else "" for kind in ("wall", "processor")]
-        least, apart = (f"{LEAST[name]:g}", f"{row['apart']:.1g}") if "apart" in row else ("", "")
+        least = f"{LEAST[name]:g}" if name in LEAST else ""
+        apart = f"{row['apart']:.1g}" if "apart" in row else ""
         table.add_row(name, f"{row['wall']:.3f}", f"{row['processor']:.3f}", *ratios, least, apart)
     console = Console()
     console.print(table)

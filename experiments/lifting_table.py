@@ -1,13 +1,17 @@
 """Lifting systems side by side on the default benchmark: each trained for equal time at small size.
 
 Command: python experiments/lifting_table.py cmu_60hz.npz runs/table.jsonl [--seconds 60] [--seeds 3] [--subject 02]
-Result: a table of MPJPE in mm (mean and spread over the seeds) on the unseen subject, through the cameras that were
+Result: a table of MPJPE in mm (mean and range of the seeds) on the unseen subject, through the cameras that were
 learned from, unseen ones, and ones that look down from above; docs/lifting.md holds the last one that was run
 
-Each system learns for `--seconds` of processor time on one thread, from clips of 9 frames of the other subjects as the
-simulated detector sees them through the 8 seen cameras. "One frame" is the same system of the same size, trained and
-tested on clips in which one frame stands still. The mean pose is that of the training bodies in the camera's frame.
-The figures compare small systems after little training with each other; they say nothing about Human3.6M.
+Each system learns for `--seconds` of processor time on one thread, from 65536 clips of the other subjects that are made
+once: 9 frames, of bodies of other lengths, mirrored, with the arms and legs of other clips, faster, slower and
+backwards, and turned about the vertical, as the simulated detector sees them at the heights and distances and through
+the lenses of the 8 seen cameras; it is tested at 15 frames a second. Keypoints are given as a camera that looks
+straight at the person would see them, in sizes of the body; answers are the mean of those for a clip and its mirror.
+"One frame" is the same system of the same size, trained and tested on clips in which the middle frame stands still. The
+mean pose is that of the bodies that are learned from. "int8" is the float32 system with its products in eight bits. The
+figures compare small systems after little training with each other; they say nothing about Human3.6M.
 
 Every run is a line of runs/table.jsonl; those that are there are not run again, so that the command can be stopped
 and goes on where it was. `--only NAME` runs some, `--print` none.
@@ -16,106 +20,179 @@ and goes on where it was. `--only NAME` runs some, `--print` none.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from anypose import zoo
 from anypose.data import cmu
-from anypose.data.simulated import Benchmark
+from anypose.data.simulated import Benchmark, Rig, draw_cameras
 from anypose.evaluation.lifting import aligned, at_root, distances
 from anypose.gaps import at_parents
-from anypose.ops.poses import Clips
+from anypose.nn.eight_bits import in_eight_bits
+from anypose.ops.poses import Clips, mirrored
+from anypose.recipes.lifting_data import People, detected, varied
 from anypose.skeleton import H36M17
 from anypose.track import Track
 
-FRAMES = 9
-BATCH = 32
-EVERY = 48  # frames between those that are scored
+Array = NDArray[np.float64]
+Answer = Callable[[Tensor], Tensor]
+
+FRAMES, STRIDE = 9, 4  # frames of a clip, and from one to the next at 60 a second
+STRIDES = (-6, -5, -4, -3, -2, 2, 3, 4, 5, 6)  # in clips that are learned from: other speeds, and backwards
+AROUND = np.arange(FRAMES) - FRAMES // 2
+POOL, PART = 65536, 1024  # clips that are learned from, and made at once
+EVERY = 24  # frames between those that are scored
 TEST_CAMERAS = 4
 WHICH = ("seen", "unseen", "above")
-MLP = "mlp, one frame"
+PEOPLE = People(scale=0.1, lengths=0.1, arms=0.5, legs=0.3, tilt=0.1, coco=0, hidden=0, ends=0)
+AIM = (0.6, 0.2, 0.6)  # metres, how far from the person the cameras look, as standard deviation
+SIZE = 0.4  # of a body in what systems are given: that on the screen of a usual camera
 
-_PAIRS = {"frames": FRAMES, "width": 32, "depth": 2, "heads": 4, "drop_path": 0.0}
-_HOST = {**_PAIRS, "hidden": 64}
-_TOKENS = {"tokens": 3, "level": 1}
-SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
-    MLP: ("lifting/lever", {"frames": 1, "width": 192}),
-    "lever": ("lifting/lever", {"frames": FRAMES, "width": 96}),
-    "gla_gcn": ("lifting/gla_gcn", {"widths": (3, 3), "channels": 24}),
-    "hopfir, one frame": ("lifting/hopfir", {"width": 48, "depth": 2, "heads": 4}),
-    "ktpformer": ("lifting/ktpformer", _PAIRS),
-    "mixste": ("lifting/hot", {**_HOST, "host": "mixste", "tokens": None}),
-    "hot-mixste": ("lifting/hot", {**_HOST, "host": "mixste", **_TOKENS}),
-    "mhformer": ("lifting/hot", {**_HOST, "host": "mhformer", "tokens": None, "coordinate_heads": 3}),
-    "motionbert": ("lifting/hot", {**_HOST, "host": "motionbert", "inputs": 3, "tokens": None, "representation": 32}),
-    "motionagformer": (
-        "lifting/hot",
-        {**_HOST, "host": "motionagformer", "inputs": 3, "tokens": None, "representation": 32},
+
+class Row(NamedTuple):
+    """A small system, clips of a batch and the highest learning rate."""
+
+    system: str
+    options: dict[str, Any]
+    batch: int = 16
+    rate: float = 6e-3
+
+
+_PAIRS = {"frames": FRAMES, "width": 32, "depth": 1, "heads": 2, "drop_path": 0.0}
+_HOST = {**_PAIRS, "hidden": 64, "tokens": None}
+_STREAMS = {**_HOST, "inputs": 3, "representation": 32}
+SYSTEMS = {
+    "mlp, one frame": Row("lifting/lever", {"frames": 1, "width": 192}, 128, 2e-3),
+    "lever": Row("lifting/lever", {"frames": FRAMES, "width": 96}, 64, 2e-3),
+    "gla_gcn": Row("lifting/gla_gcn", {"widths": (3, 3), "channels": 24, "dropout": 0.0}),
+    "hopfir, one frame": Row("lifting/hopfir", {"width": 48, "depth": 2, "heads": 2}, 64),
+    "ktpformer": Row("lifting/ktpformer", {**_PAIRS, "depth": 0}),
+    "mixste": Row("lifting/hot", {**_HOST, "host": "mixste"}),
+    "hot-mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "depth": 2, "tokens": 3, "level": 1}),
+    "mhformer": Row("lifting/hot", {**_HOST, "host": "mhformer", "depth": 2, "coordinate_heads": 3}),
+    "motionbert": Row("lifting/hot", {**_STREAMS, "host": "motionbert"}),
+    "motionagformer": Row("lifting/hot", {**_STREAMS, "host": "motionagformer"}),
+    "d3dp": Row("lifting/finepose", {**_PAIRS, "text": False, "hypotheses": 3, "leaps": 2, "flip": False}),
+    "diffpose, one frame": Row(
+        "lifting/diffpose",
+        {**{"places": 16, "samples": 8, "layers": 1, "condition": 8, "width": 128, "steps": 10}, "hypotheses": 5},
+        64,
+        2e-3,
     ),
-    "d3dp": ("lifting/finepose", {**_PAIRS, "text": False, "hypotheses": 3, "leaps": 2, "flip": False}),
 }
-RATES = {"lifting/lever": 2e-3, "lifting/gla_gcn": 3e-3}  # 1e-3 for the transformers
 
 
-class Tracks:
-    """Tracks of one split and one set of cameras as arrays, and clips cut from them."""
+@dataclass(frozen=True)
+class Places(Rig):
+    """Cameras at any azimuth that stand as high and as far as some do, with their lenses: rows of `given`."""
 
-    def __init__(self, pairs: Iterator[tuple[Track, Track]]) -> None:
-        self.screen, self.bodies = [], []
-        for picture, body in pairs:
-            ready, never = picture.filled_in()
-            gone = np.isin(H36M17.keypoints, never)
-            assert picture.camera is not None
-            self.screen.append(picture.camera.to_screen(at_parents(ready.keypoints, gone, H36M17)).astype(np.float32))
-            self.bodies.append(at_root(body.keypoints).astype(np.float32))
-        self.lengths = np.array([len(body) for body in self.bodies])
+    given: Sequence[tuple[float, float, float]] = ()
 
-    def clips(self, tracks: Any, middles: Any, still: bool) -> Clips:
-        """Clips around frames of tracks, edges repeated; where `still`, of the middle frame alone."""
-        around = np.zeros(FRAMES, int) if still else np.arange(FRAMES) - FRAMES // 2
-        rows = [np.clip(m + around, 0, self.lengths[t] - 1) for t, m in zip(tracks, middles)]
-        keypoints = np.stack([self.screen[t][row] for t, row in zip(tracks, rows)])
-        joints = np.stack([self.bodies[t][row] for t, row in zip(tracks, rows)])
-        return Clips(torch.from_numpy(keypoints), torch.from_numpy(joints))
-
-    def drawn(self, random: np.random.Generator, still: bool) -> Clips:
-        """A batch at random; longer tracks come oftener."""
-        tracks = random.choice(len(self.lengths), BATCH, p=self.lengths / self.lengths.sum())
-        return self.clips(tracks, (random.random(BATCH) * self.lengths[tracks]).astype(int), still)
-
-    def test(self, still: bool) -> Iterator[Clips]:
-        """Clips around every 48th frame, in batches."""
-        places = [(t, m) for t, length in enumerate(self.lengths) for m in range(0, length, EVERY)]
-        for start in range(0, len(places), 64):
-            tracks, middles = zip(*places[start : start + 64])
-            yield self.clips(tracks, middles, still)
+    def draw(self, random: np.random.Generator, number: int) -> list[Array]:
+        """(number,) each of azimuth, height, distance and focal length."""
+        rows = np.array(self.given)[random.integers(len(self.given), size=number)]
+        return [2 * np.pi * random.random(number), *rows.T]
 
 
-def trained(name: str, options: dict[str, Any], data: Tracks, seconds: float, seed: int, still: bool) -> Any:
-    """A system after so many seconds of processor time, with a rate that falls to nothing, and its steps."""
+def looked_at(rays: Array, joints: Array) -> Clips:
+    """Clips as a camera at the same place would see them that looks at the root of the middle frame.
+
+    Args:
+        rays: (N, T, 17, 2), x and y of what lies at the depth 1.
+        joints: (N, T, 17, 3) metres from the root along the axes of the camera that took them.
+    """
+    straight = np.concatenate((rays, np.ones_like(rays[..., :1])), -1)
+    ahead = straight[:, FRAMES // 2, H36M17.root]
+    ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
+    right = np.stack((ahead[:, 2], np.zeros(len(ahead)), -ahead[:, 0]), 1)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    turn = np.stack((right, np.cross(ahead, right), ahead), 1)  # N 3 3
+    turned = np.einsum("nij,ntkj->ntki", turn, straight)
+    keypoints = turned[..., :2] / turned[..., 2:]
+    size = np.linalg.norm(keypoints, axis=-1).mean((1, 2))[:, None, None, None]
+    bodies = np.einsum("nij,ntkj->ntki", turn, joints)
+    return Clips(*(torch.from_numpy(values.astype(np.float32)) for values in (keypoints * SIZE / size, bodies)))
+
+
+def joined(parts: Sequence[Clips]) -> Clips:
+    return Clips(*map(torch.cat, zip(*parts)))
+
+
+def learned_from(benchmark: Benchmark, number: int = POOL) -> Clips:
+    """Clips of the subjects that are learned from, through the seen cameras."""
+    motions = [benchmark.clips[name].to_skeleton(H36M17)[0].keypoints.astype(float) for name in benchmark.train()]
+    ends = np.cumsum([len(motion) for motion in motions])
+    lengths = np.array([len(motion) for motion in motions])
+    first, last = np.repeat(ends - lengths, lengths), np.repeat(ends - 1, lengths)
+    bodies = np.concatenate(motions)
+    stand = [benchmark.camera("seen", i) for i in range(benchmark.cameras)]
+    rig = Places(given=[(rig.height[0], rig.distance[0], rig.focal[0]) for rig in stand])
+    random, parts = np.random.default_rng((benchmark.seed, 3)), []
+    for _ in range(max(1, number // PART)):
+        middle = random.integers(len(bodies), size=PART)
+        frames = middle[:, None] + random.choice(STRIDES, PART)[:, None] * AROUND
+        clips = bodies[np.clip(frames, first[middle][:, None], last[middle][:, None])]
+        clips = varied(random, clips, PEOPLE)
+        targets = clips[:, FRAMES // 2, H36M17.root] + random.normal(0, AIM, (PART, 3))
+        cameras = draw_cameras(random, targets, rig, ground=clips[..., 1].min((1, 2)).clip(max=0.0))
+        seen = cameras.see(clips)
+        seen[..., 2] += np.clip(1 - seen[..., 2].min((1, 2)), 0, None)[:, None, None]
+        screen = detected(random, cameras.screen(seen), benchmark.detector, PEOPLE)
+        rays = screen / cameras.focal[:, None, None, None]
+        parts.append(looked_at(rays, seen - seen[:, :, H36M17.root, None]))
+    return joined(parts)
+
+
+def clips_of(picture: Track, body: Track) -> Clips:
+    """Clips around every so manieth frame of a test track, edges repeated."""
+    ready, never = picture.filled_in()
+    assert picture.camera is not None
+    gone = np.isin(H36M17.keypoints, never)
+    screen = picture.camera.to_screen(at_parents(ready.keypoints, gone, H36M17))
+    rays = screen * (picture.camera.size[1] / 2 / picture.camera.focal)
+    rows = np.clip(np.arange(0, len(body), EVERY)[:, None] + STRIDE * AROUND, 0, len(body) - 1)
+    return looked_at(rays[rows], at_root(body.keypoints)[rows])
+
+
+def stood_still(clips: Clips) -> Clips:
+    """The middle frame all along."""
+    return Clips(*(values[:, FRAMES // 2, None].expand_as(values).contiguous() for values in clips))
+
+
+def trained(row: Row, clips: Clips, seconds: float, seed: int, still: bool) -> tuple[Any, int]:
+    """A system after so many seconds of processor time, with a rate that rises and then falls to nothing, and its
+    steps."""
+    mirror = torch.as_tensor(np.array(H36M17.mirror))
     torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
-    model = zoo.create(name, **options).train()
-    peak = RATES.get(name, 1e-3)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01)
+    model = zoo.create(row.system, **row.options).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=row.rate, weight_decay=0.01, fused=True)
     start, steps = time.process_time(), 0
     while (part := (time.process_time() - start) / seconds) < 1:
         for group in optimiser.param_groups:
-            group["lr"] = peak * min(1.0, (steps + 1) / 20) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * part)))
-        batch = data.drawn(random, still)
+            group["lr"] = row.rate * min(1.0, part / 0.05 + 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+        chosen = torch.randint(len(clips.joints), (row.batch,))
+        batch = Clips(*(values[chosen] for values in clips))
         if model.frames == 1:
-            middle = FRAMES // 2
-            batch = Clips(*(value[:, middle : middle + 1] for value in batch))
+            batch = Clips(*(values[:, FRAMES // 2, None] for values in batch))
+        elif still:
+            batch = stood_still(batch)
+        if steps % 2:
+            batch = Clips(*(mirrored(values, mirror) for values in batch))
         loss = torch.stack(list(model.loss(batch).values())).sum()
         optimiser.zero_grad()
         loss.backward()
@@ -125,70 +202,78 @@ def trained(name: str, options: dict[str, Any], data: Tracks, seconds: float, se
     return model.eval(), steps
 
 
-@torch.no_grad()
-def scored(answer: Callable[[torch.Tensor], torch.Tensor], data: Tracks, still: bool) -> tuple[float, float]:
-    """MPJPE and P-MPJPE in mm of the middle frames."""
-    errors, after = [], []
-    torch.manual_seed(0)
-    for batch in data.test(still):
-        truth = batch.joints[:, FRAMES // 2].numpy()
-        found = at_root(answer(batch.keypoints).numpy())
-        errors.append(distances(found, truth))
-        after.append(distances(aligned(found, truth), truth))
-    return 1000 * float(np.concatenate(errors).mean()), 1000 * float(np.concatenate(after).mean())
+def middle_of(model: Any) -> Answer:
+    """A system's answer for the middle frame of clips, (B, J, 3): of hypotheses and of a clip and its mirror the
+    mean."""
+    mirror = torch.as_tensor(np.array(H36M17.mirror))
 
-
-def middle_of(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A system's answer for the middle frame of clips, (B, J, 3): of hypotheses the mean."""
-
-    def answer(keypoints: torch.Tensor) -> torch.Tensor:
+    def one(keypoints: Tensor) -> Tensor:
         if model.frames == 1:
             keypoints = keypoints[:, FRAMES // 2, None]
         found = model(keypoints)
         found = found.mean(1) if found.dim() == 5 else found
         return found[:, found.shape[1] // 2]
 
-    return answer
+    return lambda keypoints: (one(keypoints) + mirrored(one(mirrored(keypoints, mirror)), mirror)) / 2
+
+
+@torch.no_grad()
+def scored(answer: Answer, clips: Clips) -> list[float]:
+    """MPJPE and P-MPJPE in mm of the middle frames."""
+    torch.manual_seed(0)
+    found = at_root(torch.cat([answer(part) for part in clips.keypoints.split(128)]).numpy())
+    truth = clips.joints[:, FRAMES // 2].numpy()
+    errors = distances(found, truth), distances(aligned(found, truth), truth)
+    return [round(1000 * float(error.mean()), 2) for error in errors]
 
 
 def run(arguments: argparse.Namespace) -> None:
-    clips = cmu.read(arguments.motion)
-    benchmark = Benchmark(clips, subject=arguments.subject)
-    learned = Tracks(benchmark.pairs(benchmark.train()))
-    tests = {which: Tracks(benchmark.pairs(benchmark.test(), which, TEST_CAMERAS)) for which in WHICH}
-    mean = torch.from_numpy(np.concatenate(learned.bodies).mean(0))
-    if not any(line["name"] == "mean pose" for line in lines(arguments)):
-        note(arguments, "mean pose", 0, 0, lambda data: scored(partial(_always, mean), data, False), tests)
+    benchmark = Benchmark(cmu.read(arguments.motion), subject=arguments.subject)
+    moving = learned_from(benchmark, arguments.clips)
+    tests = {
+        which: joined([clips_of(*pair) for pair in benchmark.pairs(benchmark.test(), which, TEST_CAMERAS)])
+        for which in WHICH
+    }
+    mean = moving.joints[:, FRAMES // 2].mean(0)
+    always = {"float32": lambda keypoints: mean.expand(len(keypoints), -1, -1)}
+    note(arguments, "mean pose", 0, lambda: (always, 0), tests)
+    still_tests = {which: stood_still(clips) for which, clips in tests.items()}
     for seed in range(arguments.seeds):
-        for still in (False, True):
-            for name, (system, options) in SYSTEMS.items():
-                called = f"{name}, one frame" if still else name
-                if (still and "one frame" in name) or (arguments.only and called not in arguments.only):
-                    continue
-                if (called, seed) in {(line["name"], line["seed"]) for line in lines(arguments)}:
-                    continue
-                model, steps = trained(system, options, learned, arguments.seconds, seed, still)
-                answer = middle_of(model)
-                note(arguments, called, seed, steps, lambda data, a=answer, s=still: scored(a, data, s), tests)
+        for name, row in SYSTEMS.items():
+            note(arguments, name, seed, partial(answering, row, moving, arguments.seconds, seed, False), tests)
+            if "one frame" not in name:
+                train = partial(answering, row, moving, arguments.seconds, seed, True)
+                note(arguments, f"{name}, one frame", seed, train, still_tests)
 
 
-def _always(pose: torch.Tensor, keypoints: torch.Tensor) -> torch.Tensor:
-    """The same pose (J, 3) for all clips, (B, J, 3)."""
-    return pose.expand(len(keypoints), -1, -1)
+def answering(row: Row, clips: Clips, seconds: float, seed: int, still: bool) -> tuple[dict[str, Answer], int]:
+    """A trained system's answers, by precision, and its steps."""
+    model, steps = trained(row, clips, seconds, seed, still)
+    answers = {"float32": middle_of(model)}
+    if hasattr(model, "EIGHT_BITS"):
+        small = copy.deepcopy(model)
+        in_eight_bits(small, small.EIGHT_BITS)
+        answers["int8"] = middle_of(small)
+    return answers, steps
 
 
 def note(
     arguments: argparse.Namespace,
     name: str,
     seed: int,
-    steps: int,
-    score: Callable[[Tracks], tuple[float, float]],
-    tests: dict[str, Tracks],
+    train: Callable[[], tuple[dict[str, Answer], int]],
+    tests: dict[str, Clips],
 ) -> None:
-    """One line of results."""
+    """One line of results, unless it is there or not wanted."""
+    there = {(line["name"], line["seed"]) for line in lines(arguments)}
+    if (name, seed) in there or (arguments.only and name not in arguments.only):
+        return
+    answers, steps = train()
     line: dict[str, Any] = {"name": name, "seed": seed, "steps": steps}
     line |= {"subject": arguments.subject, "seconds": arguments.seconds}
-    line |= {which: [round(value, 2) for value in score(data)] for which, data in tests.items()}
+    line |= {which: scored(answers["float32"], clips) for which, clips in tests.items()}
+    if "int8" in answers:
+        line["int8"] = scored(answers["int8"], tests["unseen"])
     with arguments.results.open("a") as file:
         file.write(json.dumps(line) + "\n")
     print(json.dumps(line), flush=True)
@@ -210,7 +295,8 @@ def table(arguments: argparse.Namespace) -> None:
         found.setdefault(line["name"], []).append(line)
     title = f"subject {arguments.subject}, {arguments.seconds:g} s of processor time each: MPJPE (P-MPJPE), mm"
     shown = Table(title=title, box=box.MARKDOWN)
-    for column in ("system", "seeds", "steps", *(f"{which} cameras" for which in WHICH)):
+    columns = (*(f"{which} cameras" for which in WHICH), "unseen, int8", "mean pose / unseen")
+    for column in ("system", "seeds", "steps", *columns):
         shown.add_column(column)
     for name, runs in found.items():
         cells = []
@@ -218,8 +304,12 @@ def table(arguments: argparse.Namespace) -> None:
             values, after = np.array([run[which] for run in runs]).T
             spread = f" [{values.min():.0f}-{values.max():.0f}]" if len(values) > 1 else ""
             cells.append(f"{values.mean():.0f}{spread} ({after.mean():.0f})")
-        shown.add_row(name, str(len(runs)), f"{np.mean([run['steps'] for run in runs]):.0f}", *cells)
-    Console(width=140).print(shown)
+        small = [run["int8"][0] for run in runs if "int8" in run]
+        cells.append(f"{np.mean(small):.1f}" if small else "")
+        unseen = np.mean([run["unseen"][0] for run in runs])
+        times = f"{found['mean pose'][0]['unseen'][0] / unseen:.2f}" if "mean pose" in found else ""
+        shown.add_row(name, str(len(runs)), f"{np.mean([run['steps'] for run in runs]):.0f}", *cells, times)
+    Console(width=150).print(shown)
 
 
 def main() -> None:
@@ -229,6 +319,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--subject", default="02")
+    parser.add_argument("--clips", type=int, default=POOL, help="that are learned from")
     parser.add_argument("--only", action="append")
     parser.add_argument("--print", action="store_true", dest="printed")
     arguments = parser.parse_args()

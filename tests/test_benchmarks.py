@@ -130,3 +130,27 @@ def test_tokenclipose_reports_every_figure(tmp_path: Path) -> None:
     for head in ("tokens", "heat maps", "tokens by ONNX Runtime"):
         assert all(figures[f"lite: {head}, {what}"] > 0 for what in ("1", "2", "batch / one"))
     assert "at least 1.5" in done.stdout
+
+
+def test_lifting_reports_every_figure(tmp_path: Path) -> None:
+    """At toy sizes; ours gives what the plain form gives, and eight bits nearly so."""
+    program = FIND.with_name("lifting.py")
+    source = str(Path(anypose.__file__).parents[1])
+    command = [sys.executable, str(program), "--toy", "--runs", "1", "--threads", "1"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "figures.json")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": source, "COLUMNS": "160"},
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    transformers = ("mixste", "hot-mixste", "ktpformer")
+    for name in (*transformers, "gla-gcn", "diffpose"):
+        assert figures[name]["times wall"] > 0
+        assert figures[name]["apart"] < 1e-4, name
+        assert f"{name}, plain" in done.stdout
+    for name in transformers:
+        assert figures[f"{name}, products alone"]["wall"] > 0
+        assert 1e-5 < figures[f"{name}, int8"]["apart"] < 0.2
+    assert "of its host's time" in done.stdout

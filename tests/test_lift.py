@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.optimize import least_squares
 from typer.testing import CliRunner
 
 import anypose
+from anypose import zoo
 from anypose.camera import Camera
 from anypose.cli import app
 from anypose.data.simulated import Detector, film
 from anypose.evaluation.lifting import at_root, mpjpe
-from anypose.lifting import LiftingPredictor, placed, stature
+from anypose.lifting import FOCAL, LiftingPredictor, placed, stature
 from anypose.people import People
 from anypose.skeleton import CMU31, COCO17, H36M17, HUMANEVA15
 from anypose.track import Track
@@ -210,6 +214,22 @@ def test_a_camera_puts_the_body_where_it_saw_it() -> None:
     np.testing.assert_allclose(placed(bodies, rays, confidence), root, atol=0.05)
 
 
+def test_errors_count_in_the_picture() -> None:
+    """Near the camera, where a hand may be twice as near as a foot: the place that looks best, not just any."""
+    random, root, costs = np.random.default_rng(0), np.array([0.3, 0.1, 1.8]), []
+    for _ in range(20):
+        body = random.normal(0, 0.35, (17, 3))
+        seen_at = (body + root)[:, :2] / (body + root)[:, 2:] + random.normal(0, 0.05, (17, 2))
+
+        def off(place: Any, body: Any = body, seen_at: Any = seen_at) -> Any:
+            moved = body + place
+            return (moved[:, :2] / moved[:, 2:] - seen_at).ravel()
+
+        found = placed(body[None], seen_at[None], np.ones((1, 17), np.float32))[0]
+        costs.append((off(found) ** 2).sum() / (off(least_squares(off, root).x) ** 2).sum())
+    assert np.mean(costs) < 1.08  # 1.12 without weights by depth
+
+
 def test_a_lens_and_an_odd_picture_are_taken_out() -> None:
     """A camera that bends and looks through another focal length gives the same body."""
     track, body = seen(frames=12)
@@ -226,6 +246,8 @@ def test_a_lens_and_an_odd_picture_are_taken_out() -> None:
     found = LiftingPredictor("lifting/flat", bent).lift(through, flip=False)
     np.testing.assert_allclose(bent.read, straight.read, atol=1e-5)
     assert found.space == "camera"
+    expected = FOCAL * body.keypoints[..., :2] / body.keypoints[..., 2:]  # as the usual camera has them
+    np.testing.assert_allclose(np.squeeze(straight.read), expected, atol=1e-4)
 
 
 # The default system, and the command.
@@ -251,6 +273,34 @@ def test_both_engines_give_the_same() -> None:
     for name in ("lifting/lever", "lifting/lever/single"):
         one, other = (anypose.load(name, engine=engine).lift(track) for engine in ("onnx", "torch"))
         np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("lifting/hot/tiny", {"tokens": None}), ("lifting/ktpformer/tiny", {}), ("lifting/finepose/d3dp-tiny", {})],
+)
+def test_transformers_lift_in_eight_bits_nearly_the_same(name: str, options: Any, tmp_path: Path) -> None:
+    if torch.backends.quantized.engine == "none":
+        pytest.skip("this PyTorch has no int8 for this processor")
+    torch.manual_seed(0)
+    file = tmp_path / "weights.safetensors"
+    save_file(zoo.create(name, **options).state_dict(), file)
+    keypoints = NOISE.normal(0, 0.3, (2, 9, 17, 2)).astype(np.float32)
+    whole, small = (
+        anypose.load(name, weights=file, precision=precision, **options)._engine.run("lift", {"keypoints": keypoints})[
+            "joints"
+        ]
+        for precision in ("float32", "int8")
+    )
+    # Before the root is taken away, against which the joints of random weights hardly differ.
+    apart = np.linalg.norm(whole - small, axis=-1).mean() / np.linalg.norm(whole, axis=-1).mean()
+    assert 1e-6 < apart < 0.05
+
+
+def test_a_system_without_large_products_has_no_eight_bits(tmp_path: Path) -> None:
+    save_file(zoo.create("lifting/gla_gcn/tiny").state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="GLAGCN has no parts that are known to bear int8"):
+        anypose.load("lifting/gla_gcn/tiny", weights=tmp_path / "weights.safetensors", precision="int8")
 
 
 def test_the_weights_are_small() -> None:
@@ -364,8 +414,8 @@ def test_a_command_that_cannot_be_understood_writes_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "bad.json: "),
-        (b"\x80\x04cposix\nsystem\n.", "bad.json: "),
+        ("{", "bad.json: this is no JSON"),
+        (b"\x80\x04cposix\nsystem\n.", "bad.json: this is no JSON"),
         ("[1]", "not a track of this library"),
         (json.dumps({"format": "anypose track 1", "times": [], "keypoints": [], "skeleton": "h36m17"}), "at least one"),
         (

@@ -66,6 +66,15 @@ def test_test_time_flipping_is_the_mean_with_the_mirrored_answer() -> None:
     np.testing.assert_allclose(lift(deepen, mirror(keypoints, H36M17), 9, H36M17), mirror(flipped, H36M17), atol=1e-6)
 
 
+def test_a_mirror_shows_the_left_wrist_as_the_right_one() -> None:
+    keypoints = NOISE.normal(size=(2, 17, 3)).astype(np.float32)
+    left, right, head = (H36M17.index(name) for name in ("left_wrist", "right_wrist", "head"))
+    seen = mirror(keypoints, H36M17)
+    np.testing.assert_array_equal(seen[:, right], keypoints[:, left] * (-1, 1, 1))
+    np.testing.assert_array_equal(seen[:, left], keypoints[:, right] * (-1, 1, 1))
+    np.testing.assert_array_equal(seen[:, head], keypoints[:, head] * (-1, 1, 1))
+
+
 def test_a_system_for_the_middle_frame_is_cut_so() -> None:
     with pytest.raises(ValueError, match="1 of 9 frames: cut windows by 'centre'"):
         lift(lambda clip: deepen(clip)[:, 4:5], np.zeros((20, 17, 2), np.float32), 9, H36M17)

@@ -77,7 +77,8 @@ def lift(
         seen = _read(track, rate, name, camera)
         contents: dict[str, Callable[[], bytes | str]] = {}
         if set(targets) != {"--track"}:
-            lifted = _predictor(model, weights, seen).lift(seen, height=height, flip=flip)
+            predictor = _predictor(model, weights, seen)
+            lifted = _named(track, lambda: predictor.lift(seen, height=height, flip=flip))
             contents = _contents(lifted, targets)
         contents["--track"] = lambda: seen.to_json() + "\n"
         made = {path: contents[option]() for option, path in targets.items()}
@@ -129,7 +130,10 @@ def _read(path: str, rate: float | None, name: str | None, camera: str | None) -
 def _json(path: str) -> Any:
     if not Path(path).is_file():
         raise ValueError("there is no such file")
-    return encoding.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        return encoding.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"this is no JSON, as tracks and cameras are ({error})") from error
 
 
 def _named(path: str, read: Callable[[], Any]) -> Any:

@@ -200,6 +200,10 @@ def film(
     )
 
 
+# From where they look, and which seeds draw them.
+_RIGS = {"seen": (USUAL, 0), "unseen": (USUAL, 1), "above": (ABOVE, 2)}
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """The default benchmark over CMU: pairs of a 2D track as detected and the 3D track in its camera's frame.
@@ -219,16 +223,19 @@ class Benchmark:
         self, names: Sequence[str], which: str = "seen", number: int | None = None
     ) -> Iterator[tuple[Track, Track]]:
         """Each clip of `names` through `number` of the cameras "seen", "unseen" or "above"."""
-        rigs = {"seen": (USUAL, 0), "unseen": (USUAL, 1), "above": (ABOVE, 2)}
-        if which not in rigs:
-            raise ValueError(f"cameras are {', '.join(rigs)}, not {which!r}")
-        rig, kind = rigs[which]
         for i in range(self.cameras if number is None else number):
-            placed = np.random.default_rng((self.seed, kind, i))
-            fixed = Rig(*((float(value[0]),) * 2 for value in rig.draw(placed, 1)))
+            fixed = self.camera(which, i)
             for name in names:
-                noise = np.random.default_rng((self.seed, kind, i, sorted(self.clips).index(name)))
+                noise = np.random.default_rng((self.seed, _RIGS[which][1], i, sorted(self.clips).index(name)))
                 yield film(self.clips[name], noise, fixed, self.detector, self.skeleton)
+
+    def camera(self, which: str, number: int) -> Rig:
+        """Where one of the cameras "seen", "unseen" or "above" stands: a rig that draws nothing else."""
+        if which not in _RIGS:
+            raise ValueError(f"cameras are {', '.join(_RIGS)}, not {which!r}")
+        rig, kind = _RIGS[which]
+        drawn = rig.draw(np.random.default_rng((self.seed, kind, number)), 1)
+        return Rig(*((float(value[0]),) * 2 for value in drawn))
 
     def train(self) -> tuple[str, ...]:
         """Clips that are learned from."""

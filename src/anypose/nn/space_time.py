@@ -19,6 +19,9 @@ PAIR_NAMES = (
     (r"head\.", "head."),
 )
 
+# Layers of these systems that hold nearly all of their products, for `nn.eight_bits`.
+EIGHT_BITS = ("*.qkv", "*.proj", "*.fc1", "*.fc2")
+
 
 class DropPath(nn.Module):
     """In training leaves a residual branch out, row by row, with the probability `rate` (Huang et al., ECCV 2016)."""

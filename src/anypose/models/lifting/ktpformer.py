@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from anypose.nn.checkpoints import read, renamed
 from anypose.nn.space_time import (
+    EIGHT_BITS,
     PAIR_NAMES,
     Attention,
     DropPath,
@@ -130,6 +131,8 @@ class KTPFormer(nn.Module):
         depth: pairs of blocks after the first one, which holds the priors.
         drop_path: rate of the last pair.
     """
+
+    EIGHT_BITS = EIGHT_BITS
 
     def __init__(
         self,

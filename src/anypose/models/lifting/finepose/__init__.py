@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from anypose.models.lifting.finepose.text import LEARNED, PLACES, SLOTS, PartPrompts, TextAttention
 from anypose.nn.checkpoints import read, renamed
 from anypose.nn.diffusion import Diffusion, TimeCode
-from anypose.nn.space_time import PAIR_NAMES, Pairs, drop_path_rates, head
+from anypose.nn.space_time import EIGHT_BITS, PAIR_NAMES, Pairs, drop_path_rates, head
 from anypose.ops.poses import Clips, distance, mirrored
 from anypose.skeleton import SKELETONS
 
@@ -135,6 +135,7 @@ class FinePOSE(nn.Module):
         answers: "all" frames of a clip.
     """
 
+    EIGHT_BITS = tuple(f"denoiser.pairs.{part}" for part in EIGHT_BITS)
     mirror: Tensor
 
     def __init__(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from anypose.models.lifting.hot import mhformer, mixste, motionagformer, motionbert
 from anypose.nn.checkpoints import read, renamed
 from anypose.nn.frame_tokens import FrameTokens
+from anypose.nn.space_time import EIGHT_BITS
 from anypose.ops.frames import take_frames
 from anypose.ops.poses import Clips, distance, joint_weights, scaled_distance, sequence_losses, velocity_distance
 from anypose.skeleton import SKELETONS
@@ -77,6 +78,8 @@ class HoT(nn.Module):
     Attributes:
         answers: "all" frames of a clip, or the "kept" ones.
     """
+
+    EIGHT_BITS = EIGHT_BITS
 
     def __init__(
         self,
