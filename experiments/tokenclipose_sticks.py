@@ -11,7 +11,15 @@ paper does for lacrosse. The share of points right to 0.2 of the diagonal of the
 lowest to highest.
 
 Result:
-    Not run to its end yet; a run with a few players and two steps only showed that every part works.
+    With `--players 150 --others 50 --steps 120`, %, two minutes of one processor:
+
+    hockey, others           body 88.7  butt end 44.0 (38.0-56.0)  heel 15.3 (14.0-16.0)  toe 14.7 (10.0-22.0)
+        what is held, beyond the crop 9.9 (8.5-11.3)
+    racket, names kept       body 88.9  butt end 27.3 (20.0-36.0)  tip 0.0    beyond the crop 0.0
+    racket, two rows renamed body 88.7  butt end 47.3 (42.0-50.0)  tip 10.0 (4.0-14.0)  beyond the crop 0.0
+
+    New names help, as the paper says, though so few players and steps have not taught where a stick ends: points far
+    from the hand are right in one of seven, and beyond the crop hardly ever.
 """
 
 from __future__ import annotations
