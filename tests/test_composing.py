@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anypose.data.composing import HIDDEN, VISIBLE, View, beside, pasted
@@ -157,6 +157,7 @@ def test_beside(height: int, turned: bool) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.5, 1.6), st.integers(-20, 150), st.integers(-20, 110))
+@example(1.5, 0, 50)  # the lower half of somebody
 def test_pasted(scale: float, x: int, y: int) -> None:
     plain = dotted(160, 120, [(10, 20)])
     donor = dotted(70, 90, [(0, 0), (15, 15)])

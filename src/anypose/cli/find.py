@@ -164,6 +164,6 @@ def _load(model: str, weights: Path | None, careful: bool = False) -> Predictor:
     from anypose import load
 
     try:
-        return load(model, weights=weights, careful=careful)
+        return load(model, weights=weights, **({"careful": True} if careful else {}))
     except (ValueError, ImportError) as error:
         stop(str(error))

@@ -237,25 +237,31 @@ def pasted(view: View, donor: View, person: int, scale: float, corner: tuple[int
             return None
         if behind is None and _covered(view.boxes[i], front) > 0.5:
             return None
-        masks[i] = None if behind is None else behind & ~front
+        if behind is not None and (behind & front).any():
+            masks[i] = left = behind & ~front
+            boxes[i] = _extent(left)  # a box is of what is seen, as in COCO
         places = np.clip(view.keypoints[i].astype(int), 0, (front.shape[1] - 1, front.shape[0] - 1))
         covered = front[places[:, 1], places[:, 0]] & (known[i] == VISIBLE)
         known[i][covered] = HIDDEN
     keypoints = (donor.keypoints[person] - (x0, y0)) * scale + corner
     height, width = view.size
     outside = ((keypoints < 0) | (keypoints >= (width, height))).any(-1)
-    ys, xs = np.nonzero(front)
-    box = np.array([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], np.float32)
     return replace(
         view,
         image=np.asarray(canvas),
-        boxes=np.concatenate((boxes, box)),
+        boxes=np.concatenate((boxes, _extent(front)[None])),
         keypoints=np.concatenate((view.keypoints, keypoints[None].astype(np.float32))),
         known=np.concatenate((known, np.where(outside, 0, donor.known[person])[None])),
         masks=(*masks, front),
         captions=(*(view.captions or [()] * len(view.boxes)), ()),
         things=None,
     )
+
+
+def _extent(mask: np.ndarray) -> np.ndarray:
+    """The box (4,) of a mask that has a pixel."""
+    ys, xs = np.nonzero(mask)
+    return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float32)
 
 
 def _covered(box: np.ndarray, front: np.ndarray) -> float:
