@@ -375,6 +375,7 @@ class Finder:
         someone = People(
             size=self.size, boxes=np.array([[20.0, 20, 60, 90]]), scores=np.array([0.5]),
             keypoints=np.zeros((1, 17, 2)), confidence=np.zeros((1, 17)), state=np.zeros((1, 17, 3)),
+            presence=np.array([0.75]),
         )  # fmt: skip
         return [nobody if prompt.text == "nobody" else someone for prompt in prompts]
 
@@ -425,6 +426,9 @@ def test_other_prompts_are_located_once(exported: Path) -> None:
     assert nobody.skeleton == HOCKEY15
     np.testing.assert_allclose(point.keypoints, box.keypoints, atol=1e-3)
     assert point.scores[0] == pytest.approx(box.scores[0] / 2, rel=1e-4)
+    assert point.presence is not None
+    assert point.presence.tolist() == [0.75]
+    assert box.presence is None
 
 
 def test_a_box_outside_the_picture_is_refused(exported: Path) -> None:

@@ -150,6 +150,7 @@ class BoxScene:
                     masks=people.masks,
                     skeleton=self.predictor.skeleton,
                     names=people.names,
+                    presence=people.presence,
                     reason=people.reason,
                 )
             )
