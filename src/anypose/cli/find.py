@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -163,7 +163,8 @@ def asked(
 def _load(model: str, weights: Path | None, careful: bool = False) -> Predictor:
     from anypose import load
 
+    options: dict[str, Any] = {"careful": True} if careful else {}
     try:
-        return load(model, weights=weights, **({"careful": True} if careful else {}))
+        return load(model, weights=weights, **options)
     except (ValueError, ImportError) as error:
         stop(str(error))
