@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,8 @@ def rows(name: str, batch: int, threads: int, folder: Path) -> dict[str, tuple[i
     todo: dict[str, tuple[int, Callable[[], object]]] = {}
     for count in (1, batch):
         given = crops[:count]
-        todo[f"{name}: tokens, {count}"] = (count, lambda given=given: model(given))  # type: ignore[misc]
-        todo[f"{name}: heat maps, {count}"] = (count, lambda given=given: maps(given))  # type: ignore[misc]
+        todo[f"{name}: tokens, {count}"] = (count, partial(model, given))
+        todo[f"{name}: heat maps, {count}"] = (count, partial(maps, given))
     if name == "lite":
         export(graphs(model), folder)
         engine = OnnxEngine(folder, ("see",), threads)
@@ -69,7 +70,7 @@ def rows(name: str, batch: int, threads: int, folder: Path) -> dict[str, tuple[i
         for count in (1, batch):
             todo[f"{name}: tokens by ONNX Runtime, {count}"] = (
                 count,
-                lambda count=count: engine.run("see", {"crops": pixels[:count]}),  # type: ignore[misc]
+                partial(engine.run, "see", {"crops": pixels[:count]}),
             )
     return todo
 

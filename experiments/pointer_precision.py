@@ -30,6 +30,7 @@ import anypose
 from anypose import load
 from anypose.data.coco import read
 from anypose.evaluation import examine, figures_of, point_prompt
+from anypose.runtime import Engine
 
 PICTURES = 60
 QUANTISED = ("encode", "look")
@@ -49,14 +50,14 @@ class Recorded(CalibrationDataReader):
 class Recorder:
     """An engine that keeps what it is given."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.given: dict[str, list[dict[str, NDArray[Any]]]] = {name: [] for name in QUANTISED}
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if graph in self.given:
             self.given[graph].append(dict(inputs))
-        return self.engine.run(graph, inputs)  # type: ignore[no-any-return]
+        return self.engine.run(graph, inputs)
 
 
 def recorded(samples: list[Any], weights: Path) -> dict[str, list[dict[str, NDArray[Any]]]]:

@@ -65,9 +65,10 @@ def test_only_the_second_look_learns_and_it_comes_nearer_to_its_teacher(folder: 
 def test_masks_do_not_teach_the_trunk(folder: Path, tmp_path: Path) -> None:
     refining = recipe(folder, tmp_path)
     refining.losses(next(refining.batches(0)))["mask"].backward()
+    assert isinstance(refining.model, Pointer)
     second = refining.model.second
-    assert all(parameter.grad is None for parameter in second.trunk.parameters())  # type: ignore[union-attr]
-    assert all(parameter.grad is not None for parameter in second.outline.parameters())  # type: ignore[union-attr]
+    assert all(parameter.grad is None for parameter in second.trunk.parameters())
+    assert all(parameter.grad is not None for parameter in second.outline.parameters())
 
 
 def test_what_is_named_and_not_there_speaks_for_nobody() -> None:

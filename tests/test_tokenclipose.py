@@ -403,7 +403,7 @@ def test_a_box_needs_no_locator_and_answers_beyond_itself(exported: Path) -> Non
     np.testing.assert_allclose(masked.keypoints, drawn.keypoints, atol=1e-3)
     assert named.names == ("goalie",)
     assert 0 < drawn.scores[0] < 1
-    with_torch = BoxPredictor("promptable/tokenclipose", TorchEngine(graphs(hockey())), lambda: None)  # type: ignore
+    with_torch = BoxPredictor("promptable/tokenclipose", TorchEngine(graphs(hockey())), zoo.load)
     again = with_torch.find(image, Prompt(box=box))
     np.testing.assert_allclose(again.keypoints, drawn.keypoints, atol=0.1)
     # A crop moves with its box: the same pixels elsewhere give the same answer there.

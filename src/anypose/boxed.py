@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from . import affine as affines
 from .people import People
 from .pictures import crop
-from .predictor import BATCH, Predictor, from_mask, listed, taken
+from .predictor import BATCH, Predictor, Scene, from_mask, taken
 from .prompt import Prompt
 from .runtime import NotedEngine
 from .skeleton import Skeleton
 
 MARGIN = 1.25  # of a crop around the box
+_AS_IT_IS = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # no letterbox
 
 
 class BoxPredictor(Predictor):
@@ -54,47 +55,22 @@ class BoxPredictor(Predictor):
             self._locator = self._make_locator()
         return self._locator
 
-    def encode(self, image: Any) -> BoxScene:  # type: ignore[override]  # another kind of scene
+    def encode(self, image: Any) -> BoxScene:
         """The picture; nothing of it is known before there is a box."""
-        return BoxScene(self, taken(image))
+        return BoxScene(self, taken(image), _AS_IT_IS, {})
 
 
 @dataclass(frozen=True, eq=False)
-class BoxScene:
-    """A picture whose boxes are looked at; see `predictor.Scene`."""
+class BoxScene(Scene):
+    """A picture whose boxes are looked at: keypoints may lie beyond them and beyond the picture.
+
+    A box (or the box of a mask) is taken as it is; the locator finds the boxes of all other prompts, by its threshold.
+    """
 
     predictor: BoxPredictor
-    picture: NDArray[np.uint8]
     _located: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
-        return self.picture.shape[0], self.picture.shape[1]
-
-    @overload
-    def find(self, prompts: None = None, *, threshold: float | None = None) -> People: ...
-    @overload
-    def find(self, prompts: Prompt, *, threshold: float | None = None) -> People: ...
-    @overload
-    def find(self, prompts: Sequence[Prompt], *, threshold: float | None = None) -> list[People]: ...
-    def find(
-        self, prompts: Prompt | Sequence[Prompt] | None = None, *, threshold: float | None = None
-    ) -> People | list[People]:
-        """Keypoints of whom the prompts mean, also beyond their boxes and the picture.
-
-        Args:
-            prompts: a box (or the box of a mask) is taken as it is; the locator finds the boxes of all others.
-            threshold: of the locator; see `predictor.Scene.find`.
-
-        Raises:
-            PromptError: a prompt does not fit the picture, or the locator cannot be asked so.
-        """
-        if prompts is None or isinstance(prompts, Prompt):
-            return self.find([prompts or Prompt()], threshold=threshold)[0]
-        prompts = listed(prompts)
-        for prompt in prompts:
-            prompt.check(self.size)
+    def _answers(self, prompts: Sequence[Prompt], threshold: float | None) -> list[People]:
         found: list[People | None] = [self._drawn(prompt) for prompt in prompts]
         asked = [prompt for prompt, people in zip(prompts, found) if people is None]
         located = iter(self._scene().find(asked, threshold=threshold) if asked else ())
@@ -127,7 +103,7 @@ class BoxScene:
     def _looked(self, answers: Sequence[People]) -> list[People]:
         """The people with this system's keypoints; boxes, masks, names and reasons stay."""
         boxes = np.concatenate([people.boxes for people in answers]).astype(np.float64)
-        parts = [self._look(boxes[i : i + BATCH]) for i in range(0, len(boxes), BATCH)]
+        parts = [self._see(boxes[i : i + BATCH]) for i in range(0, len(boxes), BATCH)]
         looked = []
         first = 0
         seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
@@ -156,7 +132,7 @@ class BoxScene:
             )
         return looked
 
-    def _look(self, boxes: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
+    def _see(self, boxes: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
         cuts = [crop(self.picture, around(box, self.predictor.crop_size), self.predictor.crop_size, 0) for box in boxes]
         seen = self.predictor._engine.run("see", {"crops": np.stack([pixels for pixels, _ in cuts])})
         backs = [affines.invert(to_crop) for _, to_crop in cuts]

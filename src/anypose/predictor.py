@@ -123,6 +123,10 @@ class Scene:
         prompts = listed(prompts)
         for prompt in prompts:
             prompt.check(self.size)
+        return self._answers(prompts, threshold)
+
+    def _answers(self, prompts: Sequence[Prompt], threshold: float | None) -> list[People]:
+        """People for each prompt; all fit the picture."""
         asked = [prompt for prompt in prompts if not prompt.is_everybody]
         answers = iter(self._ask(asked, 0.5 if threshold is None else threshold) if asked else ())
         everyone: People | None = None

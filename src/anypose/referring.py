@@ -15,7 +15,7 @@ from . import affine as affines
 from .masks import Masks
 from .people import People
 from .pictures import letterbox
-from .predictor import Predictor, evenly, from_mask, listed, taken
+from .predictor import Predictor, Scene, evenly, from_mask, listed, taken
 from .prompt import Prompt, PromptError
 from .runtime import SizedEngine
 from .skeleton import COCO17, Skeleton
@@ -56,7 +56,7 @@ class ReferringPredictor(Predictor):
         self._sides = engine.sides
         self._limit, self._cut = words, cut
 
-    def encode(self, image: Any) -> ReferringScene:  # type: ignore[override]  # another kind of scene
+    def encode(self, image: Any) -> ReferringScene:
         """Everything about a picture that no prompt changes; see `Predictor.encode`."""
         picture = taken(image)
         height, width = picture.shape[:2]
@@ -130,18 +130,10 @@ def _published_tokenizer(wanted: Path) -> Path:
 
 
 @dataclass(frozen=True, eq=False)
-class ReferringScene:
+class ReferringScene(Scene):
     """A picture that has been looked at; see `predictor.Scene`."""
 
     predictor: ReferringPredictor
-    picture: NDArray[np.uint8]
-    affine: NDArray[np.float64]
-    features: dict[str, NDArray[Any]]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
-        return self.picture.shape[0], self.picture.shape[1]
 
     @overload
     def find(self, prompts: None = None, *, threshold: float | None = None, candidates: int = 1) -> People: ...

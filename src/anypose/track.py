@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .skeleton import COCO17, SKELETONS, Skeleton, derive
 
 _FORMAT = "anypose track 1"
 SPACES = ("picture", "root", "camera", "world")
+_UNSTATED = np.zeros(0)  # stands for confidence 1 everywhere, and for no frame filled in
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,8 +44,8 @@ class Track:
 
     times: NDArray[Any]
     keypoints: NDArray[Any]
-    confidence: NDArray[Any] = None  # type: ignore[assignment]  # never None once made: ones
-    filled: NDArray[Any] = None  # type: ignore[assignment]  # never None once made: all False
+    confidence: NDArray[Any] = field(default_factory=lambda: _UNSTATED)
+    filled: NDArray[Any] = field(default_factory=lambda: _UNSTATED)
     skeleton: Skeleton = COCO17
     size: Size | None = None
     camera: Camera | None = None
@@ -361,7 +362,9 @@ def _keypoints(values: Any, frames: int, skeleton: Skeleton) -> NDArray[np.float
 
 
 def _confidence(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    array = _numbers(np.ones(shape) if values is None else values, "confidence", np.float32, str(shape))
+    array = _numbers(
+        np.ones(shape) if values is None or values is _UNSTATED else values, "confidence", np.float32, str(shape)
+    )
     if array.shape != shape:
         raise ValueError(f"confidence of a track has the shape {array.shape}; expected {shape}")
     wrong = ~((array >= 0) & (array <= 1 + 1e-5))  # a sum in float32 may pass 1 by rounding
@@ -371,7 +374,7 @@ def _confidence(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _filled(values: Any, frames: int) -> NDArray[np.bool_]:
-    array = np.array(np.zeros(frames, bool) if values is None else values)
+    array = np.array(np.zeros(frames, bool) if values is None or values is _UNSTATED else values)
     if array.shape != (frames,) or array.dtype != bool:
         raise ValueError(f"filled of a track is true or false for each of its {frames} frames")
     array.flags.writeable = False

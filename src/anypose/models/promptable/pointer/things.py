@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anypose.models.promptable.pointer.words import PAD
+
 KINDS = 79  # COCO's classes other than the person
-_PAD = 0
 
 
 class Things(nn.Module):
@@ -44,7 +45,7 @@ class Things(nn.Module):
         alike = F.normalize(table[ids], dim=-1, eps=1e-4) @ F.normalize(self.vectors, dim=-1, eps=1e-4).T  # P L 79
         steepness, least = self.alike
         logits = steepness * (alike - least) + self.names(words)
-        return torch.where((ids != _PAD)[..., None], logits, torch.full_like(logits, -20.0)).amax(1)
+        return torch.where((ids != PAD)[..., None], logits, torch.full_like(logits, -20.0)).amax(1)
 
     def lacking(self, named: Tensor, seen: Tensor) -> Tensor:
         """What (P,) to add to the logit of nobody: the evidence that something named is not there."""
