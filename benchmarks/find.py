@@ -151,6 +151,8 @@ def calls(published: list[Path], runs: int) -> Iterator[Row]:
     image = open_picture(PICTURE)
     steps: dict[str, Callable[[], Any]] = {}
     steps |= _asked(anypose.load(threads=THREADS), "onnx", image)
+    quick = _asked(anypose.load(quick=True, threads=THREADS), "quick", image)
+    steps["quick prompt"] = quick["quick prompt"]
     no_torch = ""
     try:
         steps |= _asked(anypose.load(engine="torch", threads=THREADS), "torch", image)
@@ -158,6 +160,8 @@ def calls(published: list[Path], runs: int) -> Iterator[Row]:
         no_torch = f"left out: {error}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
+    # Its threads wait in a loop between runs: they are not to do so while another is measured.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     for name, path in zip(("detector", "pose"), published):
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         entry = session.get_inputs()[0]
@@ -169,6 +173,7 @@ def calls(published: list[Path], runs: int) -> Iterator[Row]:
         value = middle[f"onnx {name}"]
         yield from against(what, value, "ms", target, f"published {other}", middle.get(other))
         yield other_row(what, value, "ms", "eager torch", middle.get(f"torch {name}"), no_torch)
+    yield from against("a prompt, quick", middle["quick prompt"], "ms", None, "published pose", middle.get("pose"))
 
 
 def _asked(predictor: Predictor, engine: str, image: Any) -> dict[str, Callable[[], Any]]:

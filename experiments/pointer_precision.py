@@ -47,7 +47,7 @@ class Recorded(CalibrationDataReader):
         return next(self._left, None)
 
 
-class Recorder:
+class Recorder(Engine):
     """An engine that keeps what it is given."""
 
     def __init__(self, engine: Engine) -> None:

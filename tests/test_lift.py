@@ -25,6 +25,7 @@ from anypose.data.simulated import Detector, film
 from anypose.evaluation.lifting import at_root, mpjpe
 from anypose.lifting import FOCAL, LiftingPredictor, placed, stature
 from anypose.people import People
+from anypose.runtime import NotedEngine
 from anypose.skeleton import CMU31, COCO17, H36M17, HUMANEVA15
 from anypose.track import Track
 from conftest import ROOT
@@ -32,7 +33,7 @@ from conftest import ROOT
 NOISE = np.random.default_rng(6)
 
 
-class Flat:
+class Flat(NotedEngine):
     """An engine that gives every keypoint the depth of its x, and notes how it was asked."""
 
     def __init__(self, **notes: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 import anypose
 from anypose import People, Prompt, load
-from anypose.predictor import Predictor, Scene
+from anypose.predictor import Predictor, Scene, _paste
 from anypose.prompt import PromptError
 
 EXAMPLES = Path(anypose.__file__).parent / "examples"
@@ -112,6 +112,8 @@ def test_prompts_outside_the_picture_are_refused_before_any_work() -> None:
         def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
             raise AssertionError("worked")
 
+        run_rows = run
+
     predictor = Predictor("promptable/pointer", NoWork(), Path("nowhere"))
     scene = Scene(predictor, np.zeros((40, 60, 3), np.uint8), np.array([[1.0, 0, 0], [0, 1, 0]]), {})
     for wrong in (Prompt(points=(61, 5)), Prompt(box=(70, 5, 90, 20)), Prompt(mask=np.ones((60, 40)))):
@@ -181,6 +183,8 @@ def test_both_engines_agree_on_photographs(predictor: Predictor, torch_engine: A
             asked.append((graph, dict(inputs), outputs))
             return outputs
 
+        run_rows = run
+
     noted = Predictor(predictor.name, Noted(), predictor._tokenizer_file)
     scene = noted.encode(EXAMPLES / name)
     height, width = scene.size
@@ -217,25 +221,80 @@ def test_prompts_may_come_from_a_generator_and_words_are_no_prompt(group: Scene)
         group.find(wrong)
 
 
-def test_a_picture_looked_at_twice_and_its_mirror_image_have_the_same_answer(predictor: Predictor) -> None:
+def test_a_picture_and_its_mirror_image_have_the_same_answer_unless_in_haste() -> None:
     picture = np.asarray(Image.open(EXAMPLES / "astronaut.jpg").convert("RGB"))
     height, width = picture.shape[:2]
-    careful = load(careful=True, threads=1)
     box = (0.1 * width, 0.05 * height, 0.9 * width, float(height))
-    there = careful.encode(picture).find(Prompt(box=box))
     turned = Prompt(box=(width - box[2], box[1], width - box[0], box[3]))
-    back = careful.encode(np.ascontiguousarray(picture[:, ::-1])).find(turned).mirror()
-    once = predictor.encode(picture).find(Prompt(box=box))
-    seen = (there.state[0, :, 2] < 0.5) & (there.confidence[0] > 0.5)
-    assert seen.sum() > 4
-    # Not to the last bit: the first look's coarse mask of a mirrored picture is another.
-    np.testing.assert_allclose(back.keypoints[0][seen], there.keypoints[0][seen], atol=0.01 * height)
-    assert 0.05 < np.abs(there.keypoints - once.keypoints)[0][seen].max() < 0.1 * height
-    assert there.masks is not None
-    assert once.masks is not None
-    assert 0.8 < there.masks.iou(once.masks)[0, 0] < 1
+    apart = {}
+    for quick in (False, True):
+        predictor = load(quick=quick, threads=1)
+        there = predictor.encode(picture).find(Prompt(box=box))
+        back = predictor.encode(np.ascontiguousarray(picture[:, ::-1])).find(turned).mirror()
+        seen = (there.state[0, :, 2] < 0.5) & (there.confidence[0] > 0.5)
+        assert seen.sum() > 4
+        assert there.masks is not None
+        assert back.masks is not None
+        away = np.linalg.norm(back.keypoints - there.keypoints, axis=-1)[0][seen].mean() / height
+        apart[quick] = away, 1 - there.masks.iou(back.masks)[0, 0]
+    # Not to the last bit: the first look's coarse mask of a mirrored picture is another, and the views' sizes differ.
+    assert apart[False][0] < 0.02
+    assert apart[False][1] < 0.1
+    assert apart[False][0] < apart[True][0]
 
 
-def test_who_cannot_look_twice_says_so() -> None:
+def test_the_nearer_view_leaves_what_lies_beyond_it_to_the_whole_one() -> None:
+    whole, near = np.full((8, 6), 1.0), np.full((8, 6), -2.0)
+    both = _paste([(whole, np.array([2.0, 2, 14, 18])), (near, np.array([4.0, 4, 12, 16]))], (20, 16))
+    assert not both[5:15, 5:11].any()
+    assert both[2:4, 2:14].all()
+    assert both[2:18, 12:14].all()
+    assert not both[:2].any()
+
+
+def test_who_is_small_and_pointed_at_is_seen_from_nearer(predictor: Predictor) -> None:
+    astronaut = np.asarray(Image.open(EXAMPLES / "astronaut.jpg").convert("RGB"))
+    height, width = astronaut.shape[:2]
+    picture = np.full((12 * height, 9 * width, 3), 114, np.uint8)
+    picture[5 * height : 6 * height, 2 * width : 3 * width] = astronaut
+    corner = np.array([2 * width, 5 * height], float)
+    place = corner + np.array([0.45 * width, 0.5 * height])
+    asked = [Prompt(points=tuple(place)), Prompt(scribble=[tuple(place), tuple(place + 20)])]
+    alone = predictor.find(astronaut, Prompt(points=(0.45 * width, 0.5 * height)))
+    for prompt in asked:
+        small = predictor.find(picture, prompt)
+        assert len(small) == 1
+        sure = (small.confidence[0] > 0.5) & (alone.confidence[0] > 0.5)
+        assert sure.sum() > 4
+        away = np.linalg.norm(small.keypoints[0] - corner - alone.keypoints[0], axis=-1)
+        assert away[sure].max() < 0.1 * height
+    seen: list[str] = []
+    counted = Predictor(predictor.name, _Counted(predictor._engine, seen), predictor._tokenizer_file)
+    scene = counted.encode(picture)
+    scene.find([*asked, Prompt(text="the astronaut"), Prompt(text="the astronaut", points=tuple(place))])
+    scene.find([Prompt(mask=np.ones(picture.shape[:2], bool)), Prompt(box=(0, 0, width * 9, height * 12))])
+    assert seen.count("encode") == 3  # the whole, and once for the point and for the scribble
+    counted.quick = True
+    scene.find(asked)
+    assert seen.count("encode") == 3
+
+
+class _Counted:
+    """An engine that notes what is run."""
+
+    def __init__(self, engine: Any, seen: list[str]) -> None:
+        self._engine, self._seen = engine, seen
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self._seen.append(graph)
+        answers: dict[str, NDArray[Any]] = self._engine.run(graph, inputs)
+        return answers
+
+    def run_rows(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        answers: dict[str, NDArray[Any]] = self._engine.run_rows(graph, inputs)
+        return answers
+
+
+def test_who_looks_once_anyway_says_so() -> None:
     with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once"):
-        load("promptable/tokenclipose", careful=True)
+        load("promptable/tokenclipose", quick=True)

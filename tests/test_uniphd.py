@@ -18,6 +18,7 @@ from anypose.models.promptable.uniphd import UniPHD
 from anypose.models.promptable.uniphd.answers import calibration
 from anypose.prompt import PromptError
 from anypose.referring import ReferringPredictor, ReferringScene, middle_line
+from anypose.runtime import SizedEngine
 from small_uniphd import NAME, Letters, authors_state, one_thread, perturbed, save
 
 EXAMPLES = Path(anypose.__file__).parent / "examples"
@@ -190,7 +191,7 @@ def test_odd_pictures_are_answered(predictor: ReferringPredictor, size: tuple[in
     assert (found.boxes >= 0).all()
 
 
-class NoWork:
+class NoWork(SizedEngine):
     """An engine that must not be asked to run."""
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import affine as affines
 from .people import People
 from .pictures import crop
-from .predictor import BATCH, Predictor, Scene, from_mask, taken
+from .predictor import Predictor, Scene, from_mask, taken
 from .prompt import Prompt
 from .runtime import NotedEngine
 from .skeleton import Skeleton
@@ -33,6 +33,7 @@ class BoxPredictor(Predictor):
     """
 
     graphs = ("see",)
+    rows = ("see",)
 
     def __init__(
         self, name: str, engine: NotedEngine, locator: Callable[[], Predictor], *, variant: str | None = None
@@ -103,10 +104,9 @@ class BoxScene(Scene):
     def _looked(self, answers: Sequence[People]) -> list[People]:
         """The people with this system's keypoints; boxes, masks, names and reasons stay."""
         boxes = np.concatenate([people.boxes for people in answers]).astype(np.float64)
-        parts = [self._see(boxes[i : i + BATCH]) for i in range(0, len(boxes), BATCH)]
+        seen = self._see(boxes) if len(boxes) else {}
         looked = []
         first = 0
-        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
         joints = len(self.predictor.skeleton)
         for people in answers:
             rows = slice(first, first + len(people))
@@ -134,7 +134,7 @@ class BoxScene(Scene):
 
     def _see(self, boxes: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
         cuts = [crop(self.picture, around(box, self.predictor.crop_size), self.predictor.crop_size, 0) for box in boxes]
-        seen = self.predictor._engine.run("see", {"crops": np.stack([pixels for pixels, _ in cuts])})
+        seen = self.predictor._engine.run_rows("see", {"crops": np.stack([pixels for pixels, _ in cuts])})
         backs = [affines.invert(to_crop) for _, to_crop in cuts]
         keypoints = np.stack([affines.apply(back, places) for back, places in zip(backs, seen["keypoints"])])
         return {**seen, "keypoints": keypoints.astype(np.float32)}

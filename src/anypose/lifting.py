@@ -31,6 +31,7 @@ class LiftingPredictor:
     """
 
     graphs = ("lift",)
+    rows = ()
 
     def __init__(self, name: str, engine: NotedEngine) -> None:
         self.name = name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -27,7 +27,8 @@ MARGIN = 1.25  # of a crop around the box
 STROKE_PLACES = 12
 WORDS = 32
 NOTHING, POSITIVE, NEGATIVE, STROKE = range(4)  # kinds of a prompt's places
-BATCH = 8  # crops looked at together: more would cost memory and gain no time
+VIEWS = ((1.0, False), (0.9, True))  # of a person: the part of the crop that is seen, and whether it is mirrored
+NEARER = 4  # a person smaller than this part of a picture is seen again in a part so many times as large as they are
 
 
 class Predictor:
@@ -36,16 +37,17 @@ class Predictor:
     Attributes:
         name: of the system.
         skeleton: of the keypoints it gives.
-        careful: whether each person is looked at twice, once mirrored, and the two answers are averaged: more right,
-            in nearly twice the time for each person.
+        quick: whether everybody is looked at once. Otherwise each person's mirror image is looked at too and the two
+            answers are averaged, and who is pointed at and small is first seen from nearer: more right, and slower.
     """
 
     graphs: tuple[str, ...] = ("encode", "look", "choose")  # the largest first, since two are opened at a time
+    rows: tuple[str, ...] = ("look",)  # that have a row for each person
 
     def __init__(self, name: str, engine: Engine, tokenizer: Path, skeleton: Skeleton = COCO17) -> None:
         self.name = name
         self.skeleton = skeleton
-        self.careful = False
+        self.quick = False
         self._engine = engine
         self._tokenizer_file = tokenizer
         self._tokenizer: Any = None
@@ -85,12 +87,14 @@ class Scene:
         picture: (H, W, 3) uint8 RGB.
         affine: (2, 3), picture pixels to letterbox pixels.
         features: what the first look found, by name.
+        near: whether the first look saw a part of the picture only.
     """
 
     predictor: Predictor
     picture: NDArray[np.uint8]
     affine: NDArray[np.float64]
     features: dict[str, NDArray[Any]]
+    near: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -142,27 +146,62 @@ class Scene:
     def _ask(self, prompts: Sequence[Prompt], threshold: float) -> list[People]:
         inputs, notes = self._arrays(prompts)
         choice = self.predictor._engine.run("choose", {**self.features, **inputs})
-        presence, coarse = choice["presence"], choice["coarse"].copy()
+        presence, boxes, coarse = choice["presence"], choice["chosen"], choice["coarse"].copy()
         for i, prompt in enumerate(prompts):
             if prompt.mask is not None:
                 coarse[i] = self._cells(prompt.mask)
         # Who draws a box or a mask has seen somebody: the answer comes, its score says how sure it is.
         drawn = np.array([prompt.box is not None or prompt.mask is not None for prompt in prompts])
-        meant = np.flatnonzero((presence >= threshold) | drawn)
-        looked = self._look(choice["chosen"][meant], coarse[meant], presence[meant])
-        rows = {int(i): row for row, i in enumerate(meant)}
-        answers = []
+        means = (presence >= threshold) | drawn
+        answers: dict[int, People] = {}
         for i, prompt in enumerate(prompts):
-            if i in rows:
-                person = looked[rows[i]]
-                named = None if prompt.name is None else (prompt.name,)
-                answers.append(_with(person, names=named, reason=notes[i]))
-            else:
+            if scene := self._nearer(prompt, boxes[i] if means[i] else None):
+                person = scene._ask([prompt], threshold)[0]
+                if len(person):
+                    answers[i] = person
+        rows = [int(i) for i in np.flatnonzero(means) if i not in answers]
+        looked = self._look(boxes[rows], coarse[rows], presence[rows])
+        for row, i in enumerate(rows):
+            named = None if prompts[i].name is None else (prompts[i].name,)
+            answers[i] = replace(looked[row], names=named, reason=notes[i])
+        for i, prompt in enumerate(prompts):
+            if i not in answers:
                 reason = f"nobody here is {_said(prompt)} ({presence[i]:.0%} sure that somebody is)"
-                answers.append(
-                    People.empty(self.size, self.predictor.skeleton, "; ".join(filter(None, (reason, notes[i]))))
-                )
-        return answers
+                reason = "; ".join(filter(None, (reason, notes[i])))
+                answers[i] = People.empty(self.size, self.predictor.skeleton, reason)
+        return [answers[i] for i in range(len(prompts))]
+
+    def _nearer(self, prompt: Prompt, box: NDArray[Any] | None) -> Scene | None:
+        """The part of the picture around whom a prompt points at, looked at for itself.
+
+        Args:
+            box: (4,), who seems to be meant, letterbox pixels; None for nobody.
+
+        Returns: None where it would show no more, and where words or a mask are of the whole picture.
+        """
+        if self.near or self.predictor.quick or prompt.text is not None or prompt.mask is not None:
+            return None
+        corners = [] if box is None else [affines.apply_to_boxes(affines.invert(self.affine), box).reshape(2, 2)]
+        if prompt.box is not None:
+            corners = [np.asarray(prompt.box, np.float64).reshape(2, 2)]
+        else:
+            touched = prompt.scribble if prompt.points is None else prompt.points[prompt.labels == 1]
+            if touched is not None and len(touched):
+                corners.append(np.asarray(touched, np.float64))
+        whole = max(self.size)
+        least = 0 if box is not None else whole / 16  # where nobody was seen there is at least this to look at
+        places = np.concatenate(corners) if corners else np.zeros((0, 2))
+        if not len(places):
+            return None
+        low, high = places.min(0), places.max(0)
+        half = max(*(high - low), least, 6 * whole / LONG_SIDE) * NEARER / 2
+        if 2 * half >= whole:
+            return None
+        region = np.concatenate(((low + high) / 2 - half, (low + high) / 2 + half))
+        small, to_part = crop(self.picture, region, (LONG_SIDE, LONG_SIDE))
+        size = np.array([LONG_SIDE, LONG_SIDE], np.float32)
+        features = self.predictor._engine.run("encode", {"picture": small, "size": size})
+        return replace(self, affine=to_part, features=features, near=True)
 
     def _everyone(self, threshold: float) -> People:
         sure = self.features["everyone"]
@@ -230,50 +269,53 @@ class Scene:
             return People.empty(self.size, self.predictor.skeleton)
         to_picture = affines.invert(self.affine)
         boxes = _inside(affines.apply_to_boxes(to_picture, boxes), self.size)
-        regions = [_region(box) for box in boxes]
-        parts = [
-            self._look_at(regions[i : i + BATCH], coarse[i : i + BATCH], presence[i : i + BATCH])
-            for i in range(0, len(boxes), BATCH)
-        ]
-        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        views = VIEWS[:1] if self.predictor.quick else VIEWS
+        regions = [[_region(box, part) for box in boxes] for part, _ in views]
+        cuts = [self._crops(of_all, coarse, presence) for of_all in regions]
+        inputs = [_mirrored(each) if mirror else each for (each, _), (_, mirror) in zip(cuts, views)]
+        together = {name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]}
+        seen = self.predictor._engine.run_rows("look", together)
+        answers = []
+        for i, ((_, backs), (_, mirror)) in enumerate(zip(cuts, views)):
+            answer = {name: values[i * len(boxes) : (i + 1) * len(boxes)] for name, values in seen.items()}
+            answer = _unmirrored(answer, self.predictor.skeleton) if mirror else answer
+            answers.append(answer | {"keypoints": np.stack(list(map(affines.apply, backs, answer["keypoints"])))})
+        mean: dict[str, NDArray[Any]] = {}
+        for name in ("scores", "keypoints", "confidence", "state"):
+            mean[name] = np.stack([answer[name] for answer in answers]).mean(0, dtype=np.float32)
         rle = []
-        for logits, region in zip(seen["fine"], regions):
-            rle += Masks.from_bitmaps(_paste(logits, region, self.size)[None]).rle()
+        for i in range(len(boxes)):
+            seen_of_one = [(answer["fine"][i], of_all[i]) for answer, of_all in zip(answers, regions)]
+            rle += Masks.from_bitmaps(_paste(seen_of_one, self.size)[None]).rle()
         return People(
             size=self.size,
             boxes=boxes.astype(np.float32),
-            scores=seen["scores"],
-            keypoints=seen["keypoints"],
-            confidence=seen["confidence"],
-            state=seen["state"],
+            scores=mean["scores"],
+            keypoints=mean["keypoints"],
+            confidence=mean["confidence"],
+            state=mean["state"],
             masks=Masks.from_rle(rle, self.size),
             skeleton=self.predictor.skeleton,
             presence=presence.astype(np.float32),
         )
 
-    def _look_at(
+    def _crops(
         self, regions: Sequence[NDArray[Any]], coarse: NDArray[Any], presence: NDArray[Any]
-    ) -> dict[str, NDArray[Any]]:
-        crops, backs, to_letterbox = [], [], []
+    ) -> tuple[dict[str, NDArray[Any]], list[NDArray[Any]]]:
+        """What the second look is given of some regions, and the affines from crop to picture pixels."""
+        crops, backs = [], []
         for region in regions:
             pixels, to_crop = crop(self.picture, region, CROP, fill=0)
-            back = affines.invert(to_crop)
             crops.append(pixels)
-            backs.append(back)
-            to_letterbox.append(affines.compose(back, self.affine))
+            backs.append(affines.invert(to_crop))
+        to_letterbox = [affines.compose(back, self.affine) for back in backs]
         inputs: dict[str, NDArray[Any]] = {
             "crops": np.stack(crops),
             "coarse": np.ascontiguousarray(coarse, np.float32),
             "crop_to_picture": np.stack(to_letterbox).astype(np.float32),
             "presence": presence.astype(np.float32),
         }
-        run = self.predictor._engine.run
-        seen = run("look", inputs)
-        if self.predictor.careful:
-            turned = _unmirrored(run("look", _mirrored(inputs)), self.predictor.skeleton)
-            seen = {name: (values + turned[name]) / 2 for name, values in seen.items()}
-        keypoints = np.stack([affines.apply(back, k) for back, k in zip(backs, seen["keypoints"])])
-        return {**seen, "keypoints": keypoints.astype(np.float32)}
+        return inputs, backs
 
 
 def _mirrored(inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -292,12 +334,6 @@ def _unmirrored(seen: dict[str, NDArray[Any]], skeleton: Skeleton) -> dict[str, 
     keypoints[..., 0] = CROP[1] - 1 - keypoints[..., 0]  # pixel 0 becomes the last one
     by_joint = {name: seen[name][:, order] for name in ("confidence", "state")}
     return {**seen, **by_joint, "keypoints": keypoints, "fine": seen["fine"][:, :, ::-1]}
-
-
-def _with(people: People, **changes: Any) -> People:
-    import dataclasses
-
-    return dataclasses.replace(people, **changes)
 
 
 def _said(prompt: Prompt) -> str:
@@ -350,26 +386,31 @@ def _inside(boxes: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float64]:
     return np.concatenate((low, np.maximum(boxes[:, 2:], low + 1)), 1)
 
 
-def _region(box: NDArray[Any]) -> NDArray[np.float64]:
-    """What a crop of the box covers: of the crop's shape, with a margin."""
+def _region(box: NDArray[Any], part: float = 1.0) -> NDArray[np.float64]:
+    """What a crop of the box covers: of the crop's shape, with a margin; or a part of that around its middle."""
     centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    height = max(size[1], size[0] * CROP[0] / CROP[1]) * MARGIN
+    height = max(size[1], size[0] * CROP[0] / CROP[1]) * MARGIN * part
     half = np.array([height * CROP[1] / CROP[0], height]) / 2
     return np.concatenate((centre - half, centre + half))
 
 
-def _paste(logits: NDArray[Any], region: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A crop's mask (h, w) of logits as a bitmap of the picture."""
+def _paste(views: Sequence[tuple[NDArray[Any], NDArray[Any]]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Views of a person's mask, logits (h, w) and their region, the largest first, as one bitmap of the picture."""
     height, width = size
-    x0, y0 = (max(0, int(np.floor(v))) for v in region[:2])
-    x1, y1 = min(width, int(np.ceil(region[2]))), min(height, int(np.ceil(region[3])))
+    largest = views[0][1]
+    x0, y0 = (max(0, int(np.floor(v))) for v in largest[:2])
+    x1, y1 = min(width, int(np.ceil(largest[2]))), min(height, int(np.ceil(largest[3])))
     bitmap = np.zeros(size, bool)
     if x1 <= x0 or y1 <= y0:
         return bitmap
-    scale = logits.shape[1] / (region[2] - region[0])
-    extent = tuple((v - r) * scale for v, r in zip((x0, y0, x1, y1), (*region[:2], *region[:2])))
-    part = Image.fromarray(logits.astype(np.float32)).transform(
-        (x1 - x0, y1 - y0), Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR
-    )
-    bitmap[y0:y1, x0:x1] = np.asarray(part) > 0
+    total = np.zeros((y1 - y0, x1 - x0), np.float32)
+    for logits, region in views:
+        scale = logits.shape[1] / (region[2] - region[0])
+        extent = tuple((v - r) * scale for v, r in zip((x0, y0, x1, y1), (*region[:2], *region[:2])))
+        # Beyond its region a view says 0, which leaves the word to the others.
+        part = Image.fromarray(logits.astype(np.float32)).transform(
+            (x1 - x0, y1 - y0), Image.Transform.EXTENT, extent, Image.Resampling.BILINEAR
+        )
+        total += np.asarray(part)
+    bitmap[y0:y1, x0:x1] = total > 0
     return bitmap

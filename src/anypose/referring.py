@@ -39,6 +39,7 @@ class ReferringPredictor(Predictor):
     """
 
     graphs = ("encode", "words", "places")
+    rows = ()
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ def load(
     device: str = "cpu",
     compiled: bool = False,
     locator: str | Predictor | None = None,
-    careful: bool = False,
+    quick: bool = False,
     **options: Any,
 ) -> Any:
     """A system, ready to be used: a `Predictor`, or for "lifting/..." a `LiftingPredictor`.
@@ -57,8 +57,8 @@ def load(
         compiled: for "torch": whether `torch.compile` makes it faster; the first answer of each size takes minutes.
         locator: of a system that answers about boxes: who finds the boxes of people meant by words, points or a
             scribble, a name or a predictor; None takes "promptable/pointer".
-        careful: look at each person twice, once mirrored, and take the mean: more right, in nearly twice the time a
-            person. Of "promptable/pointer".
+        quick: look at each person once, not at the mirror image too, and at small ones from no nearer: faster, less
+            right. Of "promptable/pointer".
         options: of the system's constructor, for "torch".
 
     Raises:
@@ -88,24 +88,24 @@ def load(
                 raise ValueError(f"exported graphs run with {what}={only!r}: for {given_one!r} take engine='torch'")
         if options:
             raise ValueError(f"{next(iter(options))!r} is of torch systems; exported graphs hold their options")
-        return _looking(_onnx_predictor(system, given, home, threads, locator), careful)
+        return _looking(_onnx_predictor(system, given, home, threads, locator), quick)
     file = home / "model.safetensors" if weights is None else given
     model = create(name, file, **options)
     if threads:
         from .runtime.torch import use_threads
 
         use_threads(threads)
-    return _looking(_torch_predictor(system, model, file, home, (precision, device, compiled), locator), careful)
+    return _looking(_torch_predictor(system, model, file, home, (precision, device, compiled), locator), quick)
 
 
-def _looking(predictor: Any, careful: bool) -> Any:
+def _looking(predictor: Any, quick: bool) -> Any:
     """The predictor, told how often to look."""
     from .predictor import Predictor
 
-    if careful:
+    if quick:
         if type(predictor) is not Predictor:
-            raise ValueError(f"{predictor.name} looks at everybody once: careful=True is for promptable/pointer")
-        predictor.careful = True
+            raise ValueError(f"{predictor.name} looks at everybody once: quick=True is for promptable/pointer")
+        predictor.quick = True
     return predictor
 
 
@@ -127,7 +127,7 @@ def _onnx_predictor(system: str, folder: Path, home: Path, threads: int | None, 
     from .runtime.onnx import OnnxEngine
 
     runner = _predictor(system, {path.stem for path in folder.glob("*.onnx")})
-    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads), (folder, home), locator)
+    return _run_by(runner, system, OnnxEngine(folder, runner.graphs, threads, runner.rows), (folder, home), locator)
 
 
 def _torch_predictor(

@@ -36,8 +36,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Draws other points, scribbles and sentences.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the model.")] = None,
     weights: Annotated[Path | None, typer.Option(metavar="PATH", help="Weights instead of the package's.")] = None,
-    careful: Annotated[
-        bool, typer.Option("--careful", help="Look at each person twice, once mirrored, as `find --careful`.")
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at each person once, and from no nearer, as `find --quick`.")
     ] = False,
     answers: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep RefHuman's answers there; a run that stopped goes on.")
@@ -66,8 +66,8 @@ def evaluate(
       anypose evaluate promptable/pointer RefHuman_val.json --images photos/ --protocol refhuman --report page/
     """
     if protocol is not None:
-        if careful:
-            stop("--careful is not for RefHuman's files: leave it out")
+        if quick:
+            stop("--quick is not for RefHuman's files: leave it out")
         from anypose.cli._refhuman import Run, evaluate_refhuman
 
         _check_json(json)
@@ -83,7 +83,7 @@ def evaluate(
         make_folder(report)
     samples = _samples(data, images)[:limit]
     _refuse_inputs(json, [data, *(sample.path for sample in samples)])
-    system = load_system(model, threads, weights, careful)
+    system = load_system(model, threads, weights, quick)
 
     from anypose.evaluation import crowd_figures, examine, figures_of
     from anypose.evaluation.bootstrap import RESAMPLES
@@ -170,12 +170,12 @@ def _skeleton(content: dict[str, Any], usual: Skeleton) -> Skeleton:
         return usual
 
 
-def load_system(model: str, threads: int | None, weights: Path | None, careful: bool = False) -> Any:
+def load_system(model: str, threads: int | None, weights: Path | None, quick: bool = False) -> Any:
     """The system of a name, or the end of the command in one line."""
     from anypose import load
 
     options: dict[str, Any] = {} if weights is None else {"weights": weights}
-    options |= {"careful": True} if careful else {}
+    options |= {"quick": True} if quick else {}
     try:
         return load(model, threads=threads, **options)
     except (ValueError, ImportError, OSError) as error:

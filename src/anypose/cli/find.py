@@ -55,8 +55,8 @@ def find(
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE|FOLDER", help="Its weights, or its exported graphs.")
     ] = None,
-    careful: Annotated[
-        bool, typer.Option("--careful", help="Look at each person twice, once mirrored: slower, more right.")
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at each person once, and from no nearer: faster, less right.")
     ] = False,
     out: Annotated[
         str | None,
@@ -104,7 +104,7 @@ def find(
         sources = [str(source) for source in list_pictures(pictures)]
         targets = plan(sources, out)
         refuse_inputs([beside] if beside else [], [*sources, *(str(path) for path in targets if path)])
-        predictor = _load(model, weights, careful)
+        predictor = _load(model, weights, quick)
         with Report(json, model) as report:
             run = Run(
                 predictor, prompts, report, masks, beside, summary=out is None and json is None, threshold=threshold
@@ -160,10 +160,10 @@ def asked(
     return meant or [Prompt()]
 
 
-def _load(model: str, weights: Path | None, careful: bool = False) -> Predictor:
+def _load(model: str, weights: Path | None, quick: bool = False) -> Predictor:
     from anypose import load
 
-    options: dict[str, Any] = {"careful": True} if careful else {}
+    options: dict[str, Any] = {"quick": True} if quick else {}
     try:
         return load(model, weights=weights, **options)
     except (ValueError, ImportError) as error:

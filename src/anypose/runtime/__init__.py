@@ -19,6 +19,11 @@ class Engine(Protocol):
         """
         ...
 
+    def run_rows(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """`run`, where each input and output of the graph has a row for each of N things: an engine may take them
+        in parts, and some at once."""
+        return self.run(graph, inputs)
+
 
 class SizedEngine(Engine, Protocol):
     """An engine that knows the sizes its graphs were made for."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -14,23 +17,29 @@ class OnnxEngine:
     """Args:
     folder: holds GRAPH.onnx for each graph.
     graphs: their names, in the order in which they will be needed.
-    threads: that one graph uses; None leaves it to ONNX Runtime.
+    threads: to be used; None leaves it to ONNX Runtime.
+    rows: graphs that are run by `run_rows` alone. Each uses one thread, and as many run at once as there are threads:
+        networks of many small layers gain little from two threads, and two of them at once take as long as one.
 
     Files are opened in the background, so that the picture can be read meanwhile.
     """
 
-    def __init__(self, folder: Path, graphs: Sequence[str], threads: int | None = None) -> None:
-        self._threads = threads
+    def __init__(
+        self, folder: Path, graphs: Sequence[str], threads: int | None = None, rows: Sequence[str] = ()
+    ) -> None:
+        self._rows = ThreadPoolExecutor(threads or _processors(), thread_name_prefix="anypose-run")
         missing = [name for name in graphs if not (folder / f"{name}.onnx").is_file()]
         if missing:
             raise FileNotFoundError(f"{folder} holds no {missing[0]}.onnx")
         with_openers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="anypose-open")
         self._sessions: dict[str, Future[onnxruntime.InferenceSession]] = {
-            name: with_openers.submit(self._open, folder / f"{name}.onnx") for name in graphs
+            name: with_openers.submit(self._open, folder / f"{name}.onnx", 1 if name in rows else threads)
+            for name in graphs
         }
         with_openers.shutdown(wait=False)
 
-    def _open(self, path: Path) -> onnxruntime.InferenceSession:
+    @staticmethod
+    def _open(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Steady memory is worth more here than the few per cent that a growing pool gains.
@@ -39,8 +48,8 @@ class OnnxEngine:
         options.enable_mem_reuse = False
         # Threads that wait in a loop burn a processor which other sessions, still opening, could use.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if self._threads:
-            options.intra_op_num_threads = self._threads
+        if threads:
+            options.intra_op_num_threads = threads
         try:
             return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its classes have no base of their own
@@ -53,6 +62,14 @@ class OnnxEngine:
         names = [node.name for node in session.get_outputs()]
         return dict(zip(names, session.run(names, needed)))
 
+    def run_rows(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """One row at a time, some of them at once; see `Engine.run_rows`."""
+        needed = [node.name for node in self._sessions[graph].result().get_inputs()]
+        count = len(inputs[needed[0]])
+        rows = [{name: inputs[name][i : i + 1] for name in needed} for i in range(count)]
+        found = list(self._rows.map(partial(self.run, graph), rows))
+        return {name: np.concatenate([row[name] for row in found]) for name in found[0]}
+
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
         """The sides of an input; see `SizedEngine.sides`."""
         nodes = {node.name: node.shape for node in self._sessions[graph].result().get_inputs()}
@@ -61,3 +78,8 @@ class OnnxEngine:
     def notes(self, graph: str) -> Mapping[str, str]:
         """A graph's notes by name; see `NotedEngine.notes`."""
         return self._sessions[graph].result().get_modelmeta().custom_metadata_map
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
