@@ -351,3 +351,11 @@ def test_rows_keep_their_order_and_a_row_that_fails_says_so(predictor: Predictor
     with pytest.raises(ValueError, match="no such row"):
         engine.run_rows("look", {**rows, "presence": presence - 10})
     assert threading.active_count() <= before
+
+
+def test_who_asks_about_nothing_gets_no_answers_of_a_box_system_either() -> None:
+    scene = load("promptable/tokenclipose", threads=1).encode(np.zeros((50, 60, 3), np.uint8))
+    assert scene.find([]) == []
+    nobody = scene.find()
+    assert len(nobody) == 0
+    assert nobody.reason
