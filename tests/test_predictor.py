@@ -303,7 +303,7 @@ class _Counted:
 
 
 def test_who_looks_once_anyway_says_so() -> None:
-    with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once"):
+    with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once anyway: leave out quick"):
         load("promptable/tokenclipose", quick=True)
 
 
