@@ -67,7 +67,8 @@ class OnnxEngine:
         """One row at a time, some of them at once; see `Engine.run_rows`.
 
         Threads live as long as a call: a pool's would be missing in a forked process, which then waited for them for
-        ever, and a pool takes no more work once the main thread has ended. Starting one takes a thousandth of a row.
+        ever, and a pool takes no more work once the main thread has ended. Starting one takes less than a hundredth
+        of a row's time.
         """
         needed = [node.name for node in self._sessions[graph].result().get_inputs()]
         count = len(inputs[needed[0]])
