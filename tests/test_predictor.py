@@ -1,5 +1,10 @@
 """Asking the packaged default model about pictures."""
 
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +18,10 @@ import anypose
 from anypose import People, Prompt, load
 from anypose.predictor import Predictor, Scene, _paste
 from anypose.prompt import PromptError
+from anypose.runtime.onnx import OnnxEngine
 
 EXAMPLES = Path(anypose.__file__).parent / "examples"
+WEIGHTS = Path(anypose.__file__).parent / "weights"
 # A place on somebody in each picture: on the chest.
 CLICKS = {"astronaut.jpg": (0.42, 0.75), "hopper.jpg": (0.5, 0.5)}
 
@@ -296,5 +303,59 @@ class _Counted:
 
 
 def test_who_looks_once_anyway_says_so() -> None:
-    with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once"):
+    with pytest.raises(ValueError, match="promptable/tokenclipose looks at everybody once anyway: leave out quick"):
         load("promptable/tokenclipose", quick=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_answers_too(predictor: Predictor) -> None:
+    """Of threads that wait for work none would be in the child, which would wait for them."""
+    chest = Prompt(box=(100, 100, 400, 500))
+    predictor.find(EXAMPLES / "hopper.jpg", chest)
+    child = multiprocessing.get_context("fork").Process(target=predictor.find, args=(EXAMPLES / "hopper.jpg", chest))
+    child.start()
+    child.join(30)
+    answered = child.exitcode
+    if answered is None:
+        child.kill()
+    assert answered == 0
+
+
+def test_a_thread_that_outlives_the_main_one_is_answered() -> None:
+    script = """
+import threading
+from anypose import Prompt, load
+predictor = load(threads=2)
+def work():
+    threading.main_thread().join()
+    print(len(predictor.find(%r, Prompt(box=(100, 100, 400, 500)))))
+threading.Thread(target=work).start()
+"""
+    run = [sys.executable, "-c", script % str(EXAMPLES / "hopper.jpg")]
+    ended = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.returncode) == ("1\n", 0), ended.stderr
+
+
+def test_rows_keep_their_order_and_a_row_that_fails_says_so(predictor: Predictor) -> None:
+    class Odd(OnnxEngine):
+        def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            if (inputs["presence"] < 0).any():
+                raise ValueError("no such row")
+            return {"presence": inputs["presence"]}
+
+    engine = Odd(WEIGHTS / "pointer", ("look",), threads=3, rows=("look",))
+    before = threading.active_count()
+    presence = np.arange(20, dtype=np.float32)
+    rows = dict.fromkeys(("crops", "coarse", "crop_to_picture", "presence"), presence)
+    np.testing.assert_array_equal(engine.run_rows("look", rows)["presence"], presence)
+    with pytest.raises(ValueError, match="no such row"):
+        engine.run_rows("look", {**rows, "presence": presence - 10})
+    assert threading.active_count() <= before
+
+
+def test_who_asks_about_nothing_gets_no_answers_of_a_box_system_either() -> None:
+    scene = load("promptable/tokenclipose", threads=1).encode(np.zeros((50, 60, 3), np.uint8))
+    assert scene.find([]) == []
+    nobody = scene.find()
+    assert len(nobody) == 0
+    assert nobody.reason

@@ -76,7 +76,7 @@ class BoxScene(Scene):
         asked = [prompt for prompt, people in zip(prompts, found) if people is None]
         located = iter(self._scene().find(asked, threshold=threshold) if asked else ())
         answers = [next(located) if people is None else people for people in found]
-        return self._looked(answers)
+        return self._looked(answers) if answers else []
 
     def _drawn(self, prompt: Prompt) -> People | None:
         """Whom a box or a mask means; None where the prompt has neither."""

@@ -104,7 +104,7 @@ def _looking(predictor: Any, quick: bool) -> Any:
 
     if quick:
         if type(predictor) is not Predictor:
-            raise ValueError(f"{predictor.name} looks at everybody once: quick=True is for promptable/pointer")
+            raise ValueError(f"{predictor.name} looks at everybody once anyway: leave out quick, of promptable/pointer")
         predictor.quick = True
     return predictor
 

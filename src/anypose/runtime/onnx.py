@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -27,7 +28,7 @@ class OnnxEngine:
     def __init__(
         self, folder: Path, graphs: Sequence[str], threads: int | None = None, rows: Sequence[str] = ()
     ) -> None:
-        self._rows = ThreadPoolExecutor(threads or _processors(), thread_name_prefix="anypose-run")
+        self._at_once = threads or _processors()
         missing = [name for name in graphs if not (folder / f"{name}.onnx").is_file()]
         if missing:
             raise FileNotFoundError(f"{folder} holds no {missing[0]}.onnx")
@@ -63,11 +64,35 @@ class OnnxEngine:
         return dict(zip(names, session.run(names, needed)))
 
     def run_rows(self, graph: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
-        """One row at a time, some of them at once; see `Engine.run_rows`."""
+        """One row at a time, some of them at once; see `Engine.run_rows`.
+
+        Threads live as long as a call: a pool's would be missing in a forked process, which then waited for them for
+        ever, and a pool takes no more work once the main thread has ended. Starting one takes less than a hundredth
+        of a row's time.
+        """
         needed = [node.name for node in self._sessions[graph].result().get_inputs()]
         count = len(inputs[needed[0]])
-        rows = [{name: inputs[name][i : i + 1] for name in needed} for i in range(count)]
-        found = list(self._rows.map(partial(self.run, graph), rows))
+        found: list[Any] = [None] * count
+        failures: list[BaseException] = []
+        left = iter(range(count))  # shared: whoever is ready takes the next
+
+        def take() -> None:
+            try:
+                for i in left:
+                    found[i] = self.run(graph, {name: inputs[name][i : i + 1] for name in needed})
+                    if failures:
+                        return
+            except BaseException as error:  # is raised in the thread that asked
+                failures.append(error)
+
+        others = [Thread(target=take, name="anypose-run") for _ in range(min(self._at_once, count) - 1)]
+        for thread in others:
+            thread.start()
+        take()
+        for thread in others:
+            thread.join()
+        if failures:
+            raise failures[0]
         return {name: np.concatenate([row[name] for row in found]) for name in found[0]}
 
     def sides(self, graph: str, name: str) -> tuple[int | None, ...]:
