@@ -260,13 +260,13 @@ def test_the_nearer_view_leaves_what_lies_beyond_it_to_the_whole_one() -> None:
 
 
 def test_who_is_small_and_pointed_at_is_seen_from_nearer(predictor: Predictor) -> None:
-    astronaut = np.asarray(Image.open(EXAMPLES / "astronaut.jpg").convert("RGB"))
+    astronaut = np.asarray(Image.open(EXAMPLES / "astronaut.jpg").convert("RGB").resize((128, 128)))
     height, width = astronaut.shape[:2]
     picture = np.full((12 * height, 9 * width, 3), 114, np.uint8)
     picture[5 * height : 6 * height, 2 * width : 3 * width] = astronaut
     corner = np.array([2 * width, 5 * height], float)
     place = corner + np.array([0.45 * width, 0.5 * height])
-    asked = [Prompt(points=tuple(place)), Prompt(scribble=[tuple(place), tuple(place + 20)])]
+    asked = [Prompt(points=tuple(place)), Prompt(scribble=[tuple(place), tuple(place + 5)])]
     alone = predictor.find(astronaut, Prompt(points=(0.45 * width, 0.5 * height)))
     for prompt in asked:
         small = predictor.find(picture, prompt)

@@ -38,7 +38,8 @@ class Predictor:
         name: of the system.
         skeleton: of the keypoints it gives.
         quick: whether everybody is looked at once. Otherwise each person's mirror image is looked at too and the two
-            answers are averaged, and who is pointed at and small is first seen from nearer: more right, and slower.
+            answers are averaged, and who is small and not meant by words or a mask is first seen from nearer: more
+            right, and slower.
     """
 
     graphs: tuple[str, ...] = ("encode", "look", "choose")  # the largest first, since two are opened at a time
@@ -181,13 +182,16 @@ class Scene:
         """
         if self.near or self.predictor.quick or prompt.text is not None or prompt.mask is not None:
             return None
-        corners = [] if box is None else [affines.apply_to_boxes(affines.invert(self.affine), box).reshape(2, 2)]
+        corners: list[NDArray[Any]] = []
+        if box is not None:
+            corners.append(affines.apply_to_boxes(affines.invert(self.affine), box).reshape(2, 2))
         if prompt.box is not None:
             corners = [np.asarray(prompt.box, np.float64).reshape(2, 2)]
         else:
-            touched = prompt.scribble if prompt.points is None else prompt.points[prompt.labels == 1]
-            if touched is not None and len(touched):
-                corners.append(np.asarray(touched, np.float64))
+            if prompt.points is not None:
+                corners.append(prompt.points[prompt.labels == 1])
+            if prompt.scribble is not None:
+                corners.append(prompt.scribble)
         whole = max(self.size)
         least = 0 if box is not None else whole / 16  # where nobody was seen there is at least this to look at
         places = np.concatenate(corners) if corners else np.zeros((0, 2))
