@@ -45,7 +45,9 @@ from anypose.data import cmu
 from anypose.data.simulated import Benchmark, Detector, Rig, draw_cameras
 from anypose.evaluation.lifting import aligned, at_root, distances
 from anypose.gaps import at_parents
+from anypose.models.lifting.hot.mhformer import Coordinates
 from anypose.nn.eight_bits import in_eight_bits
+from anypose.nn.space_time import DropPath
 from anypose.ops.poses import Clips, distance, mirrored
 from anypose.recipes.lifting_data import People, detected, varied
 from anypose.skeleton import H36M17
@@ -66,7 +68,7 @@ PEOPLE = People(scale=0, lengths=0.1, arms=0.5, legs=0.3, tilt=0.1, coco=0, hidd
 AIM = (0.6, 0.2, 0.6)  # metres, how far from the person the cameras look, as standard deviation
 SIZE = 0.4  # of a body in what systems are given: that on the screen of a usual camera
 RATE, MUON_RATE = 1e-2, 3e-2  # at most
-THIN = 12  # rows or columns; matrices of fewer are not made orthogonal
+THIN = 6  # rows or columns; matrices of fewer are not made orthogonal
 PLACES = 0.1  # standard deviation of what is added to joints and frames to tell them apart, at first
 
 
@@ -87,19 +89,23 @@ _STREAMS = {**_HOST, "inputs": 3, "representation": 32}
 SYSTEMS = {
     "mlp, one frame": Row("lifting/lever", {"frames": 1, "width": 192}, 256),
     "lever": Row("lifting/lever", {"frames": FRAMES, "width": 128}, 128, own=True),
-    "gla_gcn": Row("lifting/gla_gcn", {"widths": (FRAMES,), "channels": 24, "dropout": 0.0}),
+    "gla_gcn": Row("lifting/gla_gcn", {"widths": (FRAMES,), "channels": 32, "dropout": 0.0}),
     "hopfir, one frame": Row("lifting/hopfir", {"width": 48, "depth": 2, "heads": 2}, 64),
     "ktpformer": Row("lifting/ktpformer", _PAIRS),
     "mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "depth": 2}),
     "hot-mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "depth": 2, "tokens": 2, "level": 1}),
-    "mhformer": Row("lifting/hot", {**_HOST, "host": "mhformer", "depth": 2, "coordinate_heads": 3}),
+    "mhformer": Row(
+        "lifting/hot", {**_HOST, "host": "mhformer", "width": 64, "hidden": 128, "coordinate_heads": 1}, 64
+    ),
     "motionbert": Row("lifting/hot", {**_STREAMS, "host": "motionbert"}),
     "motionagformer": Row("lifting/hot", {**_STREAMS, "host": "motionagformer"}),
     "d3dp": Row("lifting/finepose", {**_PAIRS, "text": False, "hypotheses": 3, "leaps": 2, "flip": False}, own=True),
     "diffpose, one frame": Row(
         "lifting/diffpose",
-        {**{"places": 16, "samples": 8, "layers": 1, "condition": 8, "width": 128, "steps": 10}, "hypotheses": 5},
-        64,
+        {
+            **{"places": 16, "samples": 2, "layers": 1, "condition": 8, "width": 128, "steps": 10},
+            **{"hypotheses": 5, "noises": 32},
+        },
         own=True,
     ),
 }
@@ -241,12 +247,19 @@ def beginner(row: Row, seed: int) -> Any:
     """A system that has learned nothing.
 
     Most begin with zeros for what tells joints and frames apart, and spend much of a short training on finding it.
+    MHFormer adds to the keypoints what a transformer makes of their normalised courses, at first several times as
+    large as they are: here it begins with nothing. Nothing is left out at random.
     """
     torch.manual_seed(seed)
     model = zoo.create(row.system, **row.options).train()
     for name, values in model.named_parameters():
         if "places" in name or "pos_embed" in name:
             nn.init.normal_(values, std=PLACES)
+    for part in model.modules():
+        if isinstance(part, Coordinates):
+            nn.init.zeros_(part.norm.weight)
+        elif isinstance(part, DropPath):
+            part.rate = 0.0
     return model
 
 
