@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lifting_table import FRAMES, POOL, TEST_CAMERAS, clips_of, joined, learned_from, middle_of, scored
+from lifting_table import (
+    FRAMES,
+    POOL,
+    TEST_CAMERAS,
+    clips_of,
+    joined,
+    learned_from,
+    middle_of,
+    optimisers,
+    rate,
+    scored,
+)
 
 from anypose.data import cmu
 from anypose.data.simulated import Benchmark
@@ -38,16 +49,17 @@ ROWS: dict[str, dict[str, Any]] = {
 def learned(clips: Clips, seed: int, steps: int, batch: int, **options: Any) -> HopFIR:
     torch.manual_seed(seed)
     model = HopFIR(**{**VARIANTS["tiny"], **options}).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps, pct_start=0.1)
-    for _ in range(steps):
+    both = [(optimiser, optimiser.param_groups[0]["lr"]) for optimiser in optimisers(model)]
+    for step in range(steps):
+        for optimiser, most in both:
+            optimiser.param_groups[0]["lr"] = most * rate(step / steps)
         chosen = torch.randint(len(clips.joints), (batch,))
         frames = Clips(*(values[chosen, FRAMES // 2, None] for values in clips))
         loss = torch.stack(list(model.loss(frames).values())).sum()
-        optimiser.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimiser.step()
-        rate.step()
+        for optimiser, _ in both:
+            optimiser.step()
     return model.eval()
 
 

@@ -83,19 +83,21 @@ class Row(NamedTuple):
     own: bool = False
 
 
-_PAIRS = {"frames": FRAMES, "width": 32, "depth": 1, "heads": 2, "drop_path": 0.0}
+_PAIRS = {"frames": FRAMES, "width": 32, "depth": 2, "heads": 2, "drop_path": 0.0}
 _HOST = {**_PAIRS, "hidden": 64, "tokens": None}
 _STREAMS = {**_HOST, "inputs": 3, "representation": 32}
 SYSTEMS = {
     "mlp, one frame": Row("lifting/lever", {"frames": 1, "width": 192}, 256),
     "lever": Row("lifting/lever", {"frames": FRAMES, "width": 128}, 128, own=True),
-    "gla_gcn": Row("lifting/gla_gcn", {"widths": (FRAMES,), "channels": 32, "dropout": 0.0}),
+    "gla_gcn": Row("lifting/gla_gcn", {"widths": (FRAMES,), "channels": 32, "dropout": 0.0}, 64),
     "hopfir, one frame": Row("lifting/hopfir", {"width": 48, "depth": 2, "heads": 2}, 64),
-    "ktpformer": Row("lifting/ktpformer", _PAIRS),
-    "mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "depth": 2}),
-    "hot-mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "depth": 2, "tokens": 2, "level": 1}),
+    "ktpformer": Row("lifting/ktpformer", {**_PAIRS, "depth": 1}),
+    "mixste": Row("lifting/hot", {**_HOST, "host": "mixste"}),
+    "hot-mixste": Row("lifting/hot", {**_HOST, "host": "mixste", "tokens": 2, "level": 1}),
     "mhformer": Row(
-        "lifting/hot", {**_HOST, "host": "mhformer", "width": 64, "hidden": 128, "coordinate_heads": 1}, 64
+        "lifting/hot",
+        {**_HOST, "host": "mhformer", "depth": 1, "width": 64, "hidden": 128, "coordinate_heads": 1},
+        64,
     ),
     "motionbert": Row("lifting/hot", {**_STREAMS, "host": "motionbert"}),
     "motionagformer": Row("lifting/hot", {**_STREAMS, "host": "motionagformer"}),
@@ -263,6 +265,11 @@ def beginner(row: Row, seed: int) -> Any:
     return model
 
 
+def rate(part: float) -> float:
+    """Of the highest, after such a part of the training: it rises and then falls to nothing."""
+    return min(1.0, part / 0.05 + 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
+
+
 def missed(model: Any, batch: Clips, own: bool) -> Tensor:
     """The loss."""
     if own:
@@ -273,16 +280,14 @@ def missed(model: Any, batch: Clips, own: bool) -> Tensor:
 
 
 def trained(row: Row, clips: Clips, seconds: float, seed: int, still: bool) -> tuple[Any, int]:
-    """A system after so many seconds of processor time, with rates that rise and then fall to nothing, and its
-    steps."""
+    """A system after so many seconds of processor time, and its steps."""
     mirror = torch.as_tensor(np.array(H36M17.mirror))
     model = beginner(row, seed)
     both = [(optimiser, optimiser.param_groups[0]["lr"]) for optimiser in optimisers(model)]
     start, steps = time.process_time(), 0
     while (part := (time.process_time() - start) / seconds) < 1:
-        for optimiser, rate in both:
-            rate *= min(1.0, part / 0.05 + 0.02) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
-            optimiser.param_groups[0]["lr"] = rate
+        for optimiser, most in both:
+            optimiser.param_groups[0]["lr"] = most * rate(part)
         chosen = torch.randint(len(clips.joints), (row.batch,))
         batch = Clips(*(values[chosen] for values in clips))
         if model.frames == 1:
