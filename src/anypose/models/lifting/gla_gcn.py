@@ -114,7 +114,7 @@ class AdaptiveGraph(nn.Module):
         if isinstance(self.down, nn.Identity):
             return x
         convolution, norm = self.down
-        return as_pictures(norm, nn.functional.linear(x, pointwise([convolution], 0), convolution.bias))
+        return as_pictures(norm, nn.functional.linear(x, pointwise([convolution], 0), biases([convolution])[0]))
 
 
 class TemporalConvolution(nn.Module):
