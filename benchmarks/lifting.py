@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from anypose.models.lifting import gla_gcn
 from anypose.models.lifting.diffpose import DiffPose, heatmaps_of
-from anypose.models.lifting.gla_gcn import GLAGCN, AdaptiveGraph
+from anypose.models.lifting.gla_gcn import GLAGCN, AdaptiveGraph, TemporalConvolution
 from anypose.models.lifting.hot import VARIANTS, HoT
 from anypose.models.lifting.ktpformer import KTPFormer
 from anypose.nn.eight_bits import in_eight_bits
@@ -88,6 +88,19 @@ def plain_graph(self: AdaptiveGraph, x: Tensor) -> Tensor:
     return (self.bn(gathered) + self.down(x)).relu()
 
 
+def plain_frames(self: TemporalConvolution, x: Tensor) -> Tensor:
+    return self.bn(self.conv(x))
+
+
+def plain_gla_gcn(self: GLAGCN, keypoints: Tensor) -> Tensor:
+    x = self.input_norm(keypoints.flatten(2).transpose(1, 2))
+    x = self.expand(x.reshape(x.shape[0], -1, 2, x.shape[2]).permute(0, 2, 3, 1))  # B C T J
+    for i, width in enumerate(self.widths):
+        kept = x[:, :, width // 2 :: width]
+        x = kept + self.units[2 * i + 1](self.units[2 * i](x))
+    return self.head(x.mean(2)).transpose(1, 2)[:, None]
+
+
 @contextmanager
 def plainly() -> Iterator[None]:
     """Inside, systems compute as papers write it."""
@@ -96,6 +109,8 @@ def plainly() -> Iterator[None]:
         (CrossAttention, plain_cross_attention),
         (Block, plain_block),
         (AdaptiveGraph, plain_graph),
+        (TemporalConvolution, plain_frames),
+        (GLAGCN, plain_gla_gcn),
     ]
     kept = [kind.forward for kind, _ in changes]
     for kind, forward in changes:

@@ -14,6 +14,8 @@ import torch
 
 from anypose.camera import rotation_matrix
 from anypose.data.simulated import USUAL
+from anypose.models.lifting.diffpose import VARIANTS, DiffPose
+from anypose.ops.poses import Clips
 from anypose.skeleton import CMU31
 from anypose.track import Track
 from conftest import ROOT
@@ -55,6 +57,30 @@ def test_cameras_that_are_learned_from_stand_as_the_seen_ones(table: ModuleType)
     assert azimuth.min() < 0.1
     assert azimuth.max() > 6.1
     assert USUAL.height[0] < places[0][0] < USUAL.height[1]
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 40), (2, 40, 16), (1, 24, 24)])
+def test_steps_of_matrices_are_orthogonal(table: ModuleType, shape: tuple[int, int, int]) -> None:
+    values = torch.linalg.svdvals(table.orthogonal(torch.from_numpy(NOISE.normal(0, 3, shape)).float()))
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+
+
+def test_diffpose_learns_several_noises_of_a_pose_at_once() -> None:
+    """As their mean; with one step of diffusion all are at the same time."""
+    options = {**VARIANTS["tiny"], "steps": 1}
+    one, two = DiffPose(**options), DiffPose(**options, noises=2)
+    two.load_state_dict(one.state_dict())
+    clips = Clips(torch.from_numpy(NOISE.normal(0, 0.3, (4, 1, 17, 2))).float(), torch.zeros(4, 1, 17, 3))
+    noise = torch.from_numpy(NOISE.normal(size=(8, 48))).float()
+
+    def loss(model: DiffPose, noise: torch.Tensor) -> float:
+        torch.manual_seed(0)  # the same places of the heatmaps
+        return model.loss(clips, noise)["noise"].item()
+
+    apart = [loss(one, part) for part in noise.chunk(2)]
+    assert apart[0] != apart[1]
+    assert loss(two, noise) == pytest.approx(np.mean(apart), rel=1e-4)
 
 
 def test_the_table_goes_on_where_it_was(

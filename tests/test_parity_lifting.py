@@ -104,11 +104,17 @@ def test_gla_gcn(reference: Reference) -> None:
     reference.tap("out_layer1", model.units[1])
     reference.close(model.expand.gcn1.edges, "graph_A", 1e-7)
     poses = model(reference.tensors["in_2d"])
-    ours = {"out_3d": poses, **reference.taps}
+    ours = {"out_3d": poses, **as_theirs(reference.taps)}
     reference.taps.clear()
-    exact = {"out_3d": model.double()(reference.tensors["in_2d"].double()), **reference.taps}
+    exact = {"out_3d": model.double()(reference.tensors["in_2d"].double())}
+    exact |= as_theirs(reference.taps)
     for name in ours.keys() & reference.tensors.keys():
         reference.close(ours[name], name, rounded(reference.tensors[name], exact[name]))
+
+
+def as_theirs(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """(B, T, J, C) as GLA-GCN's authors lay it out, (B, C, T, J)."""
+    return {name: values.permute(0, 3, 1, 2) for name, values in features.items()}
 
 
 def rounded(theirs: Tensor, exact: Tensor) -> float:

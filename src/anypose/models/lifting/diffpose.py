@@ -169,6 +169,8 @@ class DiffPose(nn.Module):
         hypotheses: M, drawn at once.
         joint_dropout: share of joints that are hidden in training.
         mean_only: True leaves out the noise of each step, the authors' "z0"; the start is random all the same.
+        noises: that each pose is learned under in a step. The authors have one; reading the heatmaps takes most of a
+            small system's time, and many noises share it.
 
     Attributes:
         answers: "all" frames; each by itself, so that `frames` is 1.
@@ -186,11 +188,12 @@ class DiffPose(nn.Module):
         hypotheses: int = 200,
         joint_dropout: float = 0.1,
         mean_only: bool = False,
+        noises: int = 1,
     ) -> None:
         super().__init__()
         self.skeleton, self.frames = H36M17, 1
         self.answers: Literal["all"] = "all"
-        self.samples, self.hypotheses, self.mean_only = samples, hypotheses, mean_only
+        self.samples, self.hypotheses, self.mean_only, self.noises = samples, hypotheses, mean_only, noises
         self.sampler = Sampler()
         self.conditioner = Conditioner(places, layers, condition, joint_dropout)
         self.denoiser = Denoiser(JOINTS * condition, width)
@@ -252,11 +255,15 @@ class DiffPose(nn.Module):
         return poses.unflatten(0, (batch, -1)).transpose(1, 2)  # B M T J 3
 
     def loss(self, batch: Clips, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Mean square error of the noise found in poses at random times."""
+        """Mean square error of the noise found in poses at random times.
+
+        Args:
+            noise: (noises B T, 48) standard normal, all poses with one before any with the next; None draws it.
+        """
         heatmaps = heatmaps_of(batch.keypoints.flatten(0, 1))
         draws = torch.rand(len(heatmaps), self.samples - 1, JOINTS, device=heatmaps.device)
-        share = self.denoiser.conditioned(self.conditioner(self.sampler(heatmaps, draws)))
-        clean = encoded(batch.joints.flatten(0, 1))
+        share = self.denoiser.conditioned(self.conditioner(self.sampler(heatmaps, draws))).repeat(self.noises, 1)
+        clean = encoded(batch.joints.flatten(0, 1)).repeat(self.noises, 1)
         times = torch.randint(0, self.diffusion.steps, (len(clean),), device=clean.device)
         noise = torch.randn_like(clean) if noise is None else noise
         found = self.denoiser(self.diffusion.noisy(clean, times, noise), times, share)

@@ -6,7 +6,7 @@ Video, ICCV 2023 (arXiv 2307.05853). Its unit is that of L. Shi et al., 2s-AGCN,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -55,8 +55,27 @@ def edges(skeleton: str) -> Tensor:
     return torch.stack((torch.eye(len(body)), column_normalised(inward), column_normalised(inward.T)))
 
 
+def pointwise(convolutions: Iterable[nn.Module], side: int) -> Tensor:
+    """Weights of convolutions of one place, (outputs, inputs), put together as outputs (0) or inputs (1)."""
+    return torch.cat([convolution.get_parameter("weight")[..., 0, 0] for convolution in convolutions], side)
+
+
+def biases(convolutions: Iterable[nn.Module]) -> Tensor:
+    """(N, outputs)."""
+    return torch.stack([convolution.get_parameter("bias") for convolution in convolutions])
+
+
+def as_pictures(layers: nn.Module, x: Tensor) -> Tensor:
+    """Two-dimensional layers over (B, T, J, C), which is a picture in PyTorch's "channels last"."""
+    return layers(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
 class AdaptiveGraph(nn.Module):
-    """A convolution over the joints of (B, C, T, J) on three graphs: given edges, learned ones, and alike joints'."""
+    """A convolution over the joints of (B, T, J, C) on three graphs: given edges, learned ones, and alike joints'.
+
+    The authors' features are (B, C, T, J). Here the channels of a joint lie side by side: joints are gathered, and
+    their channels mixed, by matrix products that need nothing laid out anew in between.
+    """
 
     edges: Tensor
 
@@ -76,29 +95,30 @@ class AdaptiveGraph(nn.Module):
 
     def alike(self, x: Tensor) -> Tensor:
         """How much the joints of each clip are alike by each subset's measure, (B, 3, J, J), columns summing to 1."""
-        batch, _, frames, joints = x.shape
+        batch, frames, joints, _ = x.shape
         convolutions = (*self.conv_a, *self.conv_b)
-        weights = torch.cat([conv.weight for conv in convolutions])
-        biases = torch.cat([conv.bias for conv in convolutions])
-        both = nn.functional.conv2d(x, weights, biases).reshape(batch, 2, SUBSETS, self.inner * frames, joints)
-        one, other = both.unbind(1)  # B 3 (C/4 T) J
-        return (one.transpose(2, 3) @ other / (self.inner * frames)).softmax(-2)
+        both = nn.functional.linear(x, pointwise(convolutions, 0), biases(convolutions).flatten())
+        both = both.reshape(batch, frames, joints, 2, SUBSETS, self.inner).permute(3, 0, 4, 2, 1, 5)
+        one, other = both.reshape(2, batch, SUBSETS, joints, frames * self.inner)
+        return (one @ other.transpose(2, 3) / (self.inner * frames)).softmax(-2)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, channels, frames, joints = x.shape
         graphs = self.alike(x) + self.edges + self.PA  # B 3 J J
-        rows = x.reshape(batch, channels * frames, joints)
-        gathered = rows @ graphs.transpose(1, 2).reshape(batch, joints, SUBSETS * joints)  # B (C T) (3 J)
-        stacked = gathered.reshape(batch, channels, frames, SUBSETS, joints).permute(0, 3, 1, 2, 4)
-        stacked = stacked.reshape(batch, SUBSETS * channels, frames, joints)
-        weights = torch.cat([conv.get_parameter("weight") for conv in self.conv_d], 1)
-        bias = torch.stack([conv.get_parameter("bias") for conv in self.conv_d]).sum(0)
-        y = self.dropout(self.bn(nn.functional.conv2d(stacked, weights, bias)))
-        return (y + self.down(x)).relu()
+        each = graphs.permute(0, 3, 1, 2).flatten(1, 2)  # B (J 3) J, what each joint gathers from all
+        gathered = (each[:, None] @ x).reshape(*x.shape[:3], -1)  # B T J (3 C)
+        y = nn.functional.linear(gathered, pointwise(self.conv_d, 1), biases(self.conv_d).sum(0))
+        y = self.dropout(as_pictures(self.bn, y))
+        return (y + self.bypass(x)).relu()
+
+    def bypass(self, x: Tensor) -> Tensor:
+        if isinstance(self.down, nn.Identity):
+            return x
+        convolution, norm = self.down
+        return as_pictures(norm, nn.functional.linear(x, pointwise([convolution], 0), biases([convolution])[0]))
 
 
 class TemporalConvolution(nn.Module):
-    """Nine frames of (B, C, T, J) to one, every `stride` frames."""
+    """Nine frames of (B, T, J, C) to one, every `stride` frames."""
 
     def __init__(self, inputs: int, outputs: int, length: int, stride: int) -> None:
         super().__init__()
@@ -106,11 +126,11 @@ class TemporalConvolution(nn.Module):
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.conv(x))
+        return as_pictures(self.bn, as_pictures(self.conv, x))
 
 
 class Unit(nn.Module):
-    """Over joints, then over frames of (B, C, T, J)."""
+    """Over joints, then over frames of (B, T, J, C)."""
 
     def __init__(
         self, inputs: int, outputs: int, given: Tensor, *, stride: int = 1, residual: bool = True, dropout: float = 0.1
@@ -170,13 +190,13 @@ class GLAGCN(nn.Module):
         Metres in the camera's frame, relative to the root.
         """
         x = self.input_norm(keypoints.flatten(2).transpose(1, 2))  # B 2J T
-        x = x.reshape(x.shape[0], -1, 2, x.shape[2]).permute(0, 2, 3, 1)  # B 2 T J
+        x = x.reshape(x.shape[0], -1, 2, x.shape[2]).permute(0, 3, 1, 2).contiguous()  # B T J 2
         x = self.expand(x)
         for i, width in enumerate(self.widths):
-            kept = x[:, :, width // 2 :: width]
+            kept = x[:, width // 2 :: width]
             x = self.dropout(self.units[2 * i](x))
             x = kept + self.dropout(self.units[2 * i + 1](x))
-        return self.head(x.mean(2)).transpose(1, 2)[:, None]
+        return (x.mean(1) @ self.head.weight[..., 0].T + self.head.bias)[:, None]
 
     def loss(self, batch: Clips) -> dict[str, Tensor]:
         """The distance of the middle pose."""
