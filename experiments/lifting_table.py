@@ -113,7 +113,7 @@ SYSTEMS = {
 }
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Momentum whose matrices are made orthogonal (K. Jordan et al., Muon, 2024), all those of a shape at once.
 
     PyTorch's own takes one matrix after the other, in bfloat16, and convolutions not at all: on a processor most of a
@@ -121,7 +121,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, matrices: Sequence[Tensor], rate: float, momentum: float = 0.95) -> None:
-        super().__init__(list(matrices), {"lr": rate})
+        self.param_groups: list[dict[str, Any]] = [{"lr": rate}]
         self.kept = momentum
         self.alike: dict[tuple[int, int], list[Tensor]] = {}
         for matrix in matrices:
@@ -130,7 +130,7 @@ class Muon(torch.optim.Optimizer):
         self.means = {shape: torch.zeros(len(group), *shape) for shape, group in self.alike.items()}
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """One step, of Nesterov's momentum."""
         for shape, group in self.alike.items():
             slopes = torch.stack([matrix.grad.flatten(1) for matrix in group if matrix.grad is not None])
@@ -151,7 +151,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x if wide else x.mT
 
 
-def optimisers(model: nn.Module) -> list[torch.optim.Optimizer]:
+def optimisers(model: nn.Module) -> list[Muon | torch.optim.Optimizer]:
     """Muon for the matrices of layers, AdamW for all else and for the thinnest: keypoints come in by two or three
     numbers and bodies go out by three."""
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)]

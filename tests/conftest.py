@@ -1,7 +1,7 @@
 """Where tests find the data and the reference vectors that do not come with the repository."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,17 @@ def vectors(name: str) -> Path:
     if not found.exists():
         pytest.skip(f"needs the reference vectors {name} in ANYPOSE_VECTORS")
     return found
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For networks so small that they lose time in handing work around."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(name="shared")

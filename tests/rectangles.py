@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from anypose.models.promptable.pointer import VARIANTS, Pointer
+
+TINY: dict[str, Any] = VARIANTS["tiny"]
 COLOURS = ((220, 30, 30), (30, 60, 220), (30, 170, 60))
 # Of the 17 keypoints, as parts of the person's box: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 BODY: tuple[tuple[float, float], ...] = (
@@ -58,3 +63,11 @@ def write(folder: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def write_with_pointer(folder: Path) -> Path:
+    """`write`, and tiny.safetensors, a small pointer that has learned nothing; gives the folder."""
+    write(folder)
+    torch.manual_seed(5)
+    save_file(Pointer(**TINY).state_dict(), folder / "tiny.safetensors")
+    return folder

@@ -1,7 +1,6 @@
 """A UniPHD of a few thousand weights, none of them zero, for the tests of its files, questions and options."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,6 @@ from anypose.models.promptable.uniphd import UniPHD, authors
 from cases.promptable import tiny_uniphd
 
 NAME = "promptable/uniphd"
-
-
-def one_thread() -> Iterator[None]:
-    """Networks this small lose time in handing work around."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def perturbed() -> UniPHD:

@@ -7,26 +7,21 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import rectangles
-from anypose.models.promptable.pointer import VARIANTS, Pointer
+from anypose.models.promptable.pointer import Pointer
 from anypose.models.promptable.pointer.things import KINDS, Things
 from anypose.recipes.loop import Settings, train
 from anypose.recipes.refining import Refining
 from anypose.skeleton import COCO17
 
-TINY: dict[str, Any] = VARIANTS["tiny"]
+TINY = rectangles.TINY
 MIRROR = torch.tensor(COCO17.mirror)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("refining")
-    rectangles.write(folder)
-    torch.manual_seed(5)
-    save_file(Pointer(**TINY).state_dict(), folder / "tiny.safetensors")
-    return folder
+    return rectangles.write_with_pointer(tmp_path_factory.mktemp("refining"))
 
 
 def recipe(folder: Path, out: Path, **options: Any) -> Refining:

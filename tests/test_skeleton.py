@@ -204,7 +204,7 @@ def test_players_hold_sticks() -> None:
     assert goalie.extensions == (*HOCKEY15.extensions, "glove")
 
 
-RACKET = {
+RACKET: dict[str, Any] = {
     "name": "tennis19",
     "extends": "coco17",
     "keypoints": ["racket_grip", "racket_tip"],
@@ -260,7 +260,7 @@ def test_extensions_are_the_last_keypoints() -> None:
 def test_a_skeleton_from_a_file(tmp_path: Any) -> None:
     path = tmp_path / "skeleton.json"
     for record, expected in (
-        (RACKET, COCO17.extended(**{key: value for key, value in RACKET.items() if key != "extends"})),  # type: ignore[arg-type]
+        (RACKET, COCO17.extended(**{key: value for key, value in RACKET.items() if key != "extends"})),
         (HOCKEY15.to_dict(), HOCKEY15),
         ({"name": "eel", "keypoints": ["head", "tail"], "bones": [["head", "tail"]]}, None),
         ({"categories": [{"name": "person", "keypoints": list(LSP14.keypoints)}], "images": []}, LSP14),

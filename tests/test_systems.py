@@ -1,7 +1,6 @@
 """What every system owes: the generic tests, one run for each line of cases.py."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +18,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    """Networks this small lose time in handing work around."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_no_system_is_left_out(case: Case) -> None:

@@ -1,28 +1,22 @@
 """Words are learned against pictures that were encoded once."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import rectangles
-from anypose.models.promptable.pointer import VARIANTS, Pointer
+from anypose.models.promptable.pointer import Pointer
 from anypose.recipes.loop import Settings, train
 from anypose.recipes.telling import Telling, Views, encoded, fits
 
-TINY: dict[str, Any] = VARIANTS["tiny"]
+TINY = rectangles.TINY
 ORDER = ("left", "on", "right")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("telling")
-    rectangles.write(folder)
-    torch.manual_seed(5)
-    save_file(Pointer(**TINY).state_dict(), folder / "tiny.safetensors")
-    return folder
+    return rectangles.write_with_pointer(tmp_path_factory.mktemp("telling"))
 
 
 def recipe(folder: Path, out: Path) -> Telling:

@@ -32,12 +32,7 @@ from anypose.skeleton import COCO17, HOCKEY15, SKELETONS
 STICK = ["butt end of the hockey stick", "heel of the hockey stick", "toe of the hockey stick"]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(**options: Any) -> TokenCLIPose:

@@ -19,12 +19,12 @@ from anypose.models.promptable.uniphd.answers import calibration
 from anypose.prompt import PromptError
 from anypose.referring import ReferringPredictor, ReferringScene, middle_line
 from anypose.runtime import SizedEngine
-from small_uniphd import NAME, Letters, authors_state, one_thread, perturbed, save
+from small_uniphd import NAME, Letters, authors_state, perturbed, save
 
 EXAMPLES = Path(anypose.__file__).parent / "examples"
 
 
-_one_thread = pytest.fixture(autouse=True, scope="module")(one_thread)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

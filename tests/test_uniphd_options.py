@@ -13,9 +13,9 @@ from anypose.models.promptable.uniphd.losses import PERSON, Losses
 from anypose.models.promptable.uniphd.matching import assign
 from anypose.models.promptable.uniphd.prompts import Prompts
 from cases.promptable import uniphd_batch
-from small_uniphd import one_thread, perturbed
+from small_uniphd import perturbed
 
-_one_thread = pytest.fixture(autouse=True, scope="module")(one_thread)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

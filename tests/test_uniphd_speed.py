@@ -16,13 +16,13 @@ from anypose.models.promptable.uniphd import VARIANTS, UniPHD
 from anypose.models.promptable.uniphd.prompts import WordReader
 from anypose.nn import eight_bits
 from anypose.runtime import torch as runtime
-from small_uniphd import NAME, one_thread, perturbed, save
+from small_uniphd import NAME, perturbed, save
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "uniphd.py"
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
 
-_one_thread = pytest.fixture(autouse=True, scope="module")(one_thread)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
