@@ -280,6 +280,8 @@ def test_who_is_small_and_pointed_at_is_seen_from_nearer(predictor: Predictor) -
     scene = counted.encode(picture)
     scene.find([*asked, Prompt(text="the astronaut"), Prompt(text="the astronaut", points=tuple(place))])
     scene.find([Prompt(mask=np.ones(picture.shape[:2], bool)), Prompt(box=(0, 0, width * 9, height * 12))])
+    across = [tuple(place), (9.0 * width - 1, 12.0 * height - 1)]
+    scene.find([Prompt(points=tuple(place), scribble=across)])  # the scribble counts beside the point
     assert seen.count("encode") == 3  # the whole, and once for the point and for the scribble
     counted.quick = True
     scene.find(asked)
